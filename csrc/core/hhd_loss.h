@@ -1,0 +1,320 @@
+// The HHD loss of one joint and its gradient, in the factored form that one pass over the map
+// writes out.
+#pragma once
+
+#include "softmax.h"
+#include "window.h"
+
+namespace hhd::HHD_ISA {
+
+// The gradient with respect to the logits S, with e = exp(beta (S - max)):
+//   e (constant + slope_x x + slope_y y + uncovered (1 - cover)) + linear f(S) + patch,
+// f the derivative of the norm (S, sign S, or 1 where S > 0). Patch and cover are confined to
+// rows [first, last).
+template <class A>
+struct Gradient {
+  A constant, slope_x, slope_y;
+  A uncovered;
+  A linear;
+  int64_t first, last;
+};
+
+// Memory for the loss of one map at a time; cell arrays are padded with zeros.
+template <class A>
+class HhdBuffers {
+ public:
+  HhdBuffers(const Window& window, int64_t height, int64_t width)
+      : cells(window.height * window.width),
+        padded_cells(round_up_to_lanes<A>(cells)),
+        padded(round_up_to_lanes<A>(width)),
+        teacher_(padded_cells),
+        mass_(padded_cells),
+        log_mass_(padded_cells),
+        patch_(height * padded) {
+    for (int64_t n = 0; n < padded_cells; ++n) teacher()[n] = mass()[n] = log_mass()[n] = 0;
+  }
+
+  HHD_INLINE A* teacher() const { return teacher_.get(); }  // the window to be matched
+  HHD_INLINE A* mass() const { return mass_.get(); }        // the student's cells
+  HHD_INLINE A* log_mass() const { return log_mass_.get(); }
+  HHD_INLINE A* patch(int64_t row) const { return patch_.get() + row * padded; }
+
+  HHD_INLINE void clear_patch(int64_t first, int64_t last) const {
+    for (int64_t i = first; i < last; ++i) {
+      for (int64_t x = 0; x < padded; ++x) patch(i)[x] = 0;
+    }
+  }
+
+  const int64_t cells, padded_cells, padded;
+
+ private:
+  Buffer<A> teacher_, mass_, log_mass_, patch_;
+};
+
+// Sums of exp(z) below this are formed anew relative to their own largest term: terms that exp
+// flushed to 0 would be missed.
+template <class A>
+inline constexpr A kUnderflow = sizeof(A) == 8 ? A(1e-290) : A(1e-25);
+
+template <class A>
+HHD_INLINE A logit(const Plane<A>& map, const Softmax<A>& p, A beta, int64_t i, int64_t x) {
+  return (map.row(i)[x] - p.max) * beta;
+}
+
+// log sum w exp(z), the terms given to `each`'s callback as (weight, z); -inf for an empty sum.
+template <class A, class Each>
+HHD_INLINE A log_sum_exp(const Each& each) {
+  A top = static_cast<A>(-__builtin_inf());
+  each([&](A w, A z) { top = w > 0 && z > top ? z : top; });
+  if (!is_finite(top)) return top;
+  A sum = 0;
+  each([&](A w, A z) { sum += w > 0 ? w * exp_of(z - top) : 0; });
+  return top + log_of(sum);
+}
+
+// One joint's KL(teacher || student) over the window's cells and the rest of the map.
+template <class A>
+class WindowedKl {
+ public:
+  WindowedKl(const Plane<A>& map, const Softmax<A>& p, const WindowFrame<A>& student,
+             const WindowFrame<A>& teacher, A beta, const HhdBuffers<A>& buffers)
+      : map_(map), p_(p), student_(student), beta_(beta), buffers_(buffers) {
+    measure_teacher(teacher);
+    if (empty()) return;
+    measure_cells();
+    measure_rest();
+  }
+
+  // The teacher's map holds nothing to learn from.
+  HHD_INLINE bool empty() const { return teacher_sum_ == 0; }
+
+  HHD_INLINE A loss() const {
+    if (empty()) return 0;
+    const A log_total = log_of(total_);
+    Vec<A> sum{};
+    for (int64_t n = 0; n < buffers_.padded_cells; n += kLanes<A>) {
+      const Vec<A> b = load(buffers_.teacher() + n) * inverse_teacher_;
+      const Vec<A> floor = splat(static_cast<A>(1.1754943508222875e-38));
+      const Vec<A> log_b = log_positive(b < floor ? floor : b);
+      const Vec<A> term = b * (log_b - (load(buffers_.log_mass() + n) - log_total));
+      sum += b <= 0 ? Vec<A>{} : term;
+    }
+    A kl = sum_lanes<A>(sum);
+    const A b = teacher_rest_ * inverse_teacher_;
+    if (!(b <= 0)) kl += b * (log_of(b) - (log_rest_ - log_total));
+    // Rounding may leave a hair below 0, where KL cannot be.
+    return kl < 0 ? 0 : kl;
+  }
+
+  HHD_INLINE void add_gradient(A scale, Gradient<A>& g) const {
+    if (empty()) return;
+    const A factor = scale * beta_, inverse_total = 1 / total_;
+    const bool rest_underflows = rest_known_ && !(rest_ >= kUnderflow<A>) && !is_nan(rest_);
+    g.first = rest_underflows ? 0 : min_of(student_.y.first, student_.y.last);
+    g.last = rest_underflows ? map_.height : student_.y.last;
+    buffers_.clear_patch(g.first, g.last);
+    const A rest_share = teacher_rest_ * inverse_teacher_;
+    g.uncovered += factor * inverse_total;
+    // The other masses' log p holds the softmax's own sum, which no longer cancels.
+    if (teacher_on_zero_ != 0) g.constant -= factor * teacher_on_zero_ * inverse_teacher_ / p_.sum;
+    if (rest_underflows) {
+      for_uncovered([&](int64_t i, int64_t x, A w) {
+        const A z = logit(map_, p_, beta_, i, x);
+        buffers_.patch(i)[x] -= factor * rest_share * w * exp_of(z - log_rest_);
+      });
+    } else if (rest_known_) {
+      g.uncovered -= factor * rest_share / rest_;
+    }
+    for (int64_t n = 0; n < student_.y.cells; ++n) {
+      for (int64_t m = 0; m < student_.x.cells; ++m) {
+        add_cell_gradient(n, m, factor, inverse_total);
+      }
+    }
+  }
+
+ private:
+  HHD_INLINE void measure_teacher(const WindowFrame<A>& teacher) {
+    const A* cells = buffers_.teacher();
+    A inside = 0;
+    for (int64_t n = 0; n < teacher.y.cells; ++n) {
+      for (int64_t m = 0; m < teacher.x.cells; ++m) {
+        const A value = cells[n * teacher.x.cells + m];
+        teacher_sum_ += value;
+        if (teacher.y.inside[n] && teacher.x.inside[m]) inside += value;
+      }
+    }
+    teacher_rest_ = 1 - inside < 0 ? 0 : 1 - inside;
+    inverse_teacher_ = 1 / (teacher_sum_ + teacher_rest_);
+  }
+
+  HHD_INLINE void measure_cells() {
+    for (int64_t n = 0; n < student_.y.cells; ++n) {
+      for (int64_t m = 0; m < student_.x.cells; ++m) measure_cell(n, m);
+    }
+  }
+
+  // What a share of exactly zero counts as; masses here are in units of exp(beta max).
+  HHD_INLINE A log_zero() const { return static_cast<A>(kLogTiny) + log_of(p_.sum); }
+
+  HHD_INLINE void measure_cell(int64_t n, int64_t m) {
+    A mass = 0, log_mass = static_cast<A>(-__builtin_inf());
+    if (student_.nearest()) {
+      const int64_t i = student_.y.pixel[2 * n], x = student_.x.pixel[2 * m];
+      if (i >= 0 && x >= 0) {
+        mass = p_.e.row(i)[x];
+        log_mass = logit(map_, p_, beta_, i, x);
+      }
+    } else {
+      student_.for_taps(n, m, [&](int64_t i, int64_t x, A w) { mass += w * p_.e.row(i)[x]; });
+      if (mass < kUnderflow<A>) {
+        log_mass = log_sum_exp<A>([&](const auto& term) {
+          student_.for_taps(
+              n, m, [&](int64_t i, int64_t x, A w) { term(w, logit(map_, p_, beta_, i, x)); });
+        });
+      } else {
+        log_mass = log_of(mass);
+      }
+    }
+    const int64_t cell = n * student_.x.cells + m;
+    const bool is_zero = log_mass < 0 && !is_finite(log_mass);
+    buffers_.mass()[cell] = is_zero ? 0 : mass;
+    buffers_.log_mass()[cell] = is_zero ? log_zero() : log_mass;
+    total_ += buffers_.mass()[cell];
+    if (is_zero) teacher_on_zero_ += buffers_.teacher()[cell];
+  }
+
+  HHD_INLINE void measure_rest() {
+    rest_ =
+        sum_uncovered(p_, student_.y.cover, student_.x.cover, student_.y.first, student_.y.last);
+    log_rest_ = log_of(rest_);
+    if (rest_ < kUnderflow<A>) {
+      log_rest_ = log_sum_exp<A>([&](const auto& term) {
+        for_uncovered([&](int64_t i, int64_t x, A w) { term(w, logit(map_, p_, beta_, i, x)); });
+      });
+      rest_known_ = is_finite(log_rest_);
+      if (!rest_known_) {
+        rest_ = 0;
+        log_rest_ = log_zero();
+        teacher_on_zero_ += teacher_rest_;
+      }
+    }
+    total_ += rest_;
+  }
+
+  // Calls f(i, x, share) for every pixel the window does not cover wholly.
+  template <class F>
+  HHD_INLINE void for_uncovered(const F& f) const {
+    for (int64_t i = 0; i < map_.height; ++i) {
+      for (int64_t x = 0; x < map_.width; ++x) {
+        const A share = 1 - student_.y.cover[i] * student_.x.cover[x];
+        if (share > 0) f(i, x, share);
+      }
+    }
+  }
+
+  HHD_INLINE void add_cell_gradient(int64_t n, int64_t m, A factor, A inverse_total) const {
+    const int64_t cell = n * student_.x.cells + m;
+    const A b = buffers_.teacher()[cell] * inverse_teacher_;
+    const A mass = buffers_.mass()[cell], log_mass = buffers_.log_mass()[cell];
+    student_.for_taps(n, m, [&](int64_t i, int64_t x, A w) {
+      const A e = w * p_.e.row(i)[x];
+      A share = 1;  // of this pixel in the cell's mass
+      if (mass < kUnderflow<A>) {
+        const A z = logit(map_, p_, beta_, i, x);
+        share = z < 0 && !is_finite(z) ? 0 : w * exp_of(z - log_mass);
+      } else if (!student_.nearest()) {
+        share = e / mass;
+      }
+      buffers_.patch(i)[x] += factor * (e * inverse_total - b * share);
+    });
+  }
+
+  const Plane<A>& map_;
+  const Softmax<A>& p_;
+  const WindowFrame<A>& student_;
+  const A beta_;
+  const HhdBuffers<A>& buffers_;
+  A teacher_sum_ = 0, teacher_rest_ = 0, inverse_teacher_ = 0;
+  A teacher_on_zero_ = 0;  // what the teacher has where the student's mass is exactly zero
+  A total_ = 0;            // of the student, in units of exp(beta max)
+  A rest_ = 0, log_rest_ = 0;
+  bool rest_known_ = true;  // false: not a pixel has mass there
+};
+
+// One joint's sum of squared differences between the windows of the normalised maps.
+template <class A>
+class WindowedSse {
+ public:
+  // `sums` are of the map under `kind`; `p` is needed for softmax only.
+  WindowedSse(const Plane<A>& map, const MapSums<A>& sums, const Softmax<A>& p,
+              const WindowFrame<A>& student, Normalize kind, A beta, A eps,
+              const HhdBuffers<A>& buffers)
+      : map_(map), p_(p), student_(student), kind_(kind), beta_(beta), buffers_(buffers) {
+    const A norm = norm_of(sums, kind);
+    floored_ = norm < eps;
+    divisor_ = kind == Normalize::kNone      ? 1
+               : kind == Normalize::kSoftmax ? p.sum
+               : floored_                    ? eps
+                                             : norm;
+    for (int64_t n = 0; n < student.y.cells; ++n) {
+      for (int64_t m = 0; m < student.x.cells; ++m) {
+        A value = 0;
+        student.for_taps(n, m, [&](int64_t i, int64_t x, A w) { value += w * source(i, x); });
+        const int64_t cell = n * student.x.cells + m;
+        value /= divisor_;
+        const A difference = value - buffers.teacher()[cell];
+        loss_ += difference * difference;
+        dot_ += 2 * difference * value;
+        buffers.mass()[cell] = 2 * difference;
+      }
+    }
+  }
+
+  HHD_INLINE A loss() const { return loss_; }
+
+  HHD_INLINE void add_gradient(A scale, Gradient<A>& g) const {
+    g.first = min_of(student_.y.first, student_.y.last);
+    g.last = student_.y.last;
+    buffers_.clear_patch(g.first, g.last);
+    const A factor = scale / divisor_;
+    const bool softmax = kind_ == Normalize::kSoftmax;
+    for (int64_t n = 0; n < student_.y.cells; ++n) {
+      for (int64_t m = 0; m < student_.x.cells; ++m) {
+        const A slope = factor * buffers_.mass()[n * student_.x.cells + m];
+        student_.for_taps(n, m, [&](int64_t i, int64_t x, A w) {
+          const A by_map = softmax                           ? beta_ * p_.e.row(i)[x]
+                           : kind_ == Normalize::kL1Positive ? A(map_.row(i)[x] > 0)
+                                                             : 1;
+          buffers_.patch(i)[x] += slope * w * by_map;
+        });
+      }
+    }
+    if (softmax) {
+      g.constant -= factor * beta_ * dot_;
+    } else if (kind_ == Normalize::kL2) {
+      g.linear = floored_ ? 0 : -factor * dot_ / divisor_;
+    } else if (kind_ != Normalize::kNone) {
+      g.linear = floored_ ? 0 : -factor * dot_;
+    }
+  }
+
+ private:
+  HHD_INLINE A source(int64_t i, int64_t x) const {
+    if (kind_ == Normalize::kSoftmax) return p_.e.row(i)[x];
+    const A value = map_.row(i)[x];
+    return kind_ == Normalize::kL1Positive && value < 0 ? 0 : value;
+  }
+
+  const Plane<A>& map_;
+  const Softmax<A>& p_;
+  const WindowFrame<A>& student_;
+  const Normalize kind_;
+  const A beta_;
+  const HhdBuffers<A>& buffers_;
+  A divisor_ = 1;
+  A loss_ = 0;
+  A dot_ = 0;
+  bool floored_ = false;
+};
+
+}  // namespace hhd::HHD_ISA

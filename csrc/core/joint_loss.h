@@ -1,0 +1,268 @@
+// Soft-argmax, coordinate loss and HHD loss of every joint, with the gradient: each map is read
+// once and its gradient written once.
+#pragma once
+
+#include "hhd_loss.h"
+#include "locate.h"
+
+namespace hhd::HHD_ISA {
+
+template <class A>
+struct CoordinateTerm {
+  A loss;
+  A slope_x, slope_y;  // d loss / d (x, y)
+};
+
+template <class A>
+HHD_INLINE A coordinate_loss_1d(CoordinateLoss kind, A d, A transition, A* slope) {
+  const A size = abs_of(d);
+  const A sign = static_cast<A>((d > 0) - (d < 0));
+  switch (kind) {
+    case CoordinateLoss::kL1:
+      *slope = is_nan(d) ? d : sign;
+      return size;
+    case CoordinateLoss::kSmoothL1:
+      *slope = size < transition ? d / transition : is_nan(d) ? d : sign;
+      return size < transition ? d * d / (2 * transition) : size - transition / 2;
+    default:
+      *slope = 2 * d;
+      return d * d;
+  }
+}
+
+// The mean over the two axes.
+template <class A>
+HHD_INLINE CoordinateTerm<A> coordinate_term(const LossArgs& args, A dx, A dy) {
+  const A inverse_x = static_cast<A>(1 / args.unit[0]),
+          inverse_y = static_cast<A>(1 / args.unit[1]);
+  const A transition = static_cast<A>(args.transition);
+  A slope_x, slope_y;
+  const A loss = coordinate_loss_1d(args.coordinate_loss, dx * inverse_x, transition, &slope_x) +
+                 coordinate_loss_1d(args.coordinate_loss, dy * inverse_y, transition, &slope_y);
+  return {loss / 2, slope_x * inverse_x / 2, slope_y * inverse_y / 2};
+}
+
+enum class Linear { kNone, kValue, kSign, kStep };
+
+template <Linear kLinear, class A>
+HHD_INLINE Vec<A> norm_slope(Vec<A> s) {
+  const Vec<A> one = splat(A(1));
+  if constexpr (kLinear == Linear::kValue) return s;
+  if constexpr (kLinear == Linear::kSign) return s > 0 ? one : (s < 0 ? -one : s);
+  return s > 0 ? one : Vec<A>{};
+}
+
+// Writes the gradient of a map: `e` may be left out where the loss has no softmax in it.
+template <class A, bool kSoftmax, Linear kLinear>
+void write_gradient(const Gradient<A>& g, const Plane<A>& map, const Softmax<A>& p,
+                    const A* columns, const WindowFrame<A>& frame, const HhdBuffers<A>& buffers,
+                    Writer<A>& writer, const Unit& unit, int64_t j) {
+  const Vec<A> slope_x = splat(g.slope_x), linear = splat(g.linear);
+  for (int64_t i = 0; i < map.height; ++i) {
+    A* out = writer.row(unit, j, i);
+    const bool patched = i >= g.first && i < g.last;
+    const A base = g.constant + g.slope_y * static_cast<A>(i);
+    if (patched) {
+      const Vec<A> cover = splat(frame.y.cover[i]);
+      const Vec<A> row_base = splat(base);
+      for (int64_t x = 0; x < map.padded; x += kLanes<A>) {
+        Vec<A> v = load(buffers.patch(i) + x);
+        if constexpr (kSoftmax) {
+          const Vec<A> uncovered = (1 - cover * load(frame.x.cover + x)) * g.uncovered;
+          v += load(p.e.row(i) + x) * (row_base + slope_x * load(columns + x) + uncovered);
+        }
+        if constexpr (kLinear != Linear::kNone) {
+          v += linear * norm_slope<kLinear, A>(load(map.row(i) + x));
+        }
+        store(out + x, v);
+      }
+    } else {
+      const Vec<A> row_base = splat(base + g.uncovered);
+      for (int64_t x = 0; x < map.padded; x += kLanes<A>) {
+        Vec<A> v{};
+        if constexpr (kSoftmax) {
+          v = load(p.e.row(i) + x) * (row_base + slope_x * load(columns + x));
+        }
+        if constexpr (kLinear != Linear::kNone) {
+          v += linear * norm_slope<kLinear, A>(load(map.row(i) + x));
+        }
+        store(out + x, v);
+      }
+    }
+    writer.finish_row(unit, j, i);
+  }
+}
+
+template <class A>
+class JointLoss {
+ public:
+  JointLoss(const LossViews& views, const LossArgs& args)
+      : views_(views),
+        args_(args),
+        height_(views.logits.size[2]),
+        width_(views.logits.size[3]),
+        wants_coords_(views.coords.data != nullptr),
+        uses_softmax_(wants_coords_ || args.divergence == Divergence::kKl ||
+                      args.normalize == Normalize::kSoftmax || args.locate == Locate::kDebiased),
+        reader_(views.logits, static_cast<A>(-__builtin_inf())),
+        writer_(views.grad.data != nullptr ? views.grad : views.logits),
+        softmax_(height_, width_),
+        student_(args.window, height_, width_),
+        teacher_(args.window, height_, width_),
+        buffers_(args.window, height_, width_),
+        cover_y_(height_),
+        cover_x_(round_up_to_lanes<A>(width_)) {}
+
+  void run(int64_t begin, int64_t end) {
+    for (int64_t index = begin; index < end; ++index) {
+      const Unit unit = unit_at(views_.logits, index);
+      for (int64_t j = 0; j < unit.count; ++j) joint(unit, j);
+      if (views_.grad.data != nullptr) writer_.finish_unit(unit);
+    }
+  }
+
+ private:
+  HHD_INLINE A weight(const View& view, const Unit& unit, int64_t j) const {
+    if (view.data == nullptr) return 1;
+    return read<A>(view, offset_of(view, unit.b, unit.k + j));
+  }
+
+  HHD_INLINE Point<A> point(const View& view, const Unit& unit, int64_t j) const {
+    const int64_t offset = offset_of(view, unit.b, unit.k + j);
+    return {read<A>(view, offset), read<A>(view, offset + view.stride[2])};
+  }
+
+  void joint(const Unit& unit, int64_t j) {
+    const int64_t n = unit.b * views_.logits.size[1] + unit.k + j;
+    const A w = views_.target_coords.data == nullptr ? 0 : weight(views_.weight, unit, j);
+    const A w_hhd = weight(views_.teacher_weight, unit, j);
+    views_.coordinate_terms[n] = views_.hhd_terms[n] = 0;
+    const Plane<A> map = reader_.plane(unit, j);
+    if (!wants_coords_ && w_hhd == 0) return no_gradient(unit, j);
+
+    const MapSums<A> sums = scan(map, args_.normalize);
+    Softmax<A> p{};
+    if (uses_softmax_) p = softmax_.compute(map, sums.max, args_.beta);
+    if (wants_coords_) {
+      const int64_t at = offset_of(views_.coords, unit.b, unit.k + j);
+      write(views_.coords, at, p.x);
+      write(views_.coords, at + views_.coords.stride[2], p.y);
+      write(views_.confidence, offset_of(views_.confidence, unit.b, unit.k + j),
+            mass_around(p, p.x, p.y));
+    }
+    if (w == 0 && w_hhd == 0) return no_gradient(unit, j);
+
+    Gradient<A> g{};
+    if (w != 0) add_coordinate_term(unit, j, n, w, p, g);
+    if (w_hhd != 0) add_hhd_term(unit, j, n, w_hhd, map, sums, p, g);
+    if (views_.grad.data != nullptr) write_map(unit, j, map, p, g);
+  }
+
+  HHD_INLINE void no_gradient(const Unit& unit, int64_t j) {
+    if (views_.grad.data != nullptr) writer_.zero_map(unit, j);
+  }
+
+  HHD_INLINE void add_coordinate_term(const Unit& unit, int64_t j, int64_t n, A w,
+                                      const Softmax<A>& p, Gradient<A>& g) {
+    const Point<A> target = point(views_.target_coords, unit, j);
+    const CoordinateTerm<A> term = coordinate_term(args_, p.x - target.x, p.y - target.y);
+    views_.coordinate_terms[n] = static_cast<double>(w) * static_cast<double>(term.loss);
+    const A factor =
+        static_cast<A>(args_.coordinate_scale * static_cast<double>(w) * args_.beta) / p.sum;
+    g.slope_x = factor * term.slope_x;
+    g.slope_y = factor * term.slope_y;
+    g.constant = -(g.slope_x * p.x + g.slope_y * p.y);
+  }
+
+  HHD_INLINE void add_hhd_term(const Unit& unit, int64_t j, int64_t n, A w, const Plane<A>& map,
+                               const MapSums<A>& sums, const Softmax<A>& p, Gradient<A>& g) {
+    const Point<A> t = point(views_.centers, unit, j);
+    const Point<A> s = student_center(map, sums, p, t);
+    student_.place(s.x, s.y);
+    const bool same = s.x == t.x && s.y == t.y;
+    if (!same) teacher_.place(t.x, t.y);
+    const WindowFrame<A>& teacher = same ? student_ : teacher_;
+    if (teacher.skipped() || student_.skipped()) return;
+    read_teacher(unit, j);
+    const A beta = static_cast<A>(args_.beta);
+    const A scale = static_cast<A>(args_.hhd_scale * static_cast<double>(w));
+    const auto take = [&](const auto& term) {
+      views_.hhd_terms[n] = static_cast<double>(w) * static_cast<double>(term.loss());
+      if (views_.grad.data != nullptr) term.add_gradient(scale, g);
+    };
+    if (args_.divergence == Divergence::kKl) {
+      take(WindowedKl<A>(map, p, student_, teacher, beta, buffers_));
+    } else {
+      take(WindowedSse<A>(map, sums, p, student_, args_.normalize, beta, static_cast<A>(args_.eps),
+                          buffers_));
+    }
+  }
+
+  HHD_INLINE Point<A> student_center(const Plane<A>& map, const MapSums<A>& sums,
+                                     const Softmax<A>& p, Point<A> t) {
+    const int64_t h = args_.window.height, w = args_.window.width;
+    switch (args_.locate) {
+      case Locate::kPublished:
+        return published_center(map, sums, t, h, w);
+      case Locate::kDebiased:
+        return debiased_center(map, p, t, h, w, cover_y_.get(), cover_x_.get());
+      default:
+        return t;
+    }
+  }
+
+  HHD_INLINE void read_teacher(const Unit& unit, int64_t j) {
+    const View& v = views_.windows;
+    for (int64_t n = 0; n < args_.window.height; ++n) {
+      for (int64_t m = 0; m < args_.window.width; ++m) {
+        buffers_.teacher()[n * args_.window.width + m] =
+            read<A>(v, offset_of(v, unit.b, unit.k + j, n, m));
+      }
+    }
+  }
+
+  HHD_INLINE void write_map(const Unit& unit, int64_t j, const Plane<A>& map, const Softmax<A>& p,
+                            const Gradient<A>& g) {
+    const auto write = [&](auto write_with) {
+      write_with(g, map, p, softmax_.columns(), student_, buffers_, writer_, unit, j);
+    };
+    if (uses_softmax_) {
+      write_with_linear<true>(g.linear, write);
+    } else {
+      write_with_linear<false>(g.linear, write);
+    }
+  }
+
+  template <bool kSoftmax, class Write>
+  HHD_INLINE void write_with_linear(A linear, const Write& write) {
+    // A norm that does not enter must not meet the logits: 0 times infinity is NaN.
+    switch (linear == 0 ? Normalize::kNone : args_.normalize) {
+      case Normalize::kL1:
+        return write(write_gradient<A, kSoftmax, Linear::kSign>);
+      case Normalize::kL2:
+        return write(write_gradient<A, kSoftmax, Linear::kValue>);
+      case Normalize::kL1Positive:
+        return write(write_gradient<A, kSoftmax, Linear::kStep>);
+      default:
+        return write(write_gradient<A, kSoftmax, Linear::kNone>);
+    }
+  }
+
+  const LossViews& views_;
+  const LossArgs& args_;
+  const int64_t height_, width_;
+  const bool wants_coords_, uses_softmax_;
+  Reader<A> reader_;
+  Writer<A> writer_;
+  SoftmaxBuffers<A> softmax_;
+  WindowFrame<A> student_, teacher_;
+  HhdBuffers<A> buffers_;
+  Buffer<A> cover_y_, cover_x_;
+};
+
+template <class A>
+void joint_loss(const LossViews& views, const LossArgs& args, int64_t begin, int64_t end) {
+  JointLoss<A>(views, args).run(begin, end);
+}
+
+}  // namespace hhd::HHD_ISA

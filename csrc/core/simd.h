@@ -1,0 +1,118 @@
+// Fixed-width vectors on the compiler's vector extensions (GCC, Clang): the same source gives
+// SSE2, NEON, AVX2 or AVX-512 code. Everything lives in a namespace of its instruction set and
+// uses no inline function of the standard library, because the linker keeps only one copy of
+// those and it could be one that this machine cannot run.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+#ifndef HHD_ISA
+#error "compile the kernels with HHD_ISA set to the name of the instruction set"
+#endif
+#ifndef HHD_VECTOR_BYTES
+#error "compile the kernels with HHD_VECTOR_BYTES set"
+#endif
+
+#define HHD_INLINE inline __attribute__((always_inline))
+
+namespace hhd::HHD_ISA {
+
+template <class A>
+struct Simd;
+
+template <>
+struct Simd<float> {
+  typedef float Vec __attribute__((vector_size(HHD_VECTOR_BYTES)));
+  typedef int32_t Bits __attribute__((vector_size(HHD_VECTOR_BYTES)));
+};
+
+template <>
+struct Simd<double> {
+  typedef double Vec __attribute__((vector_size(HHD_VECTOR_BYTES)));
+  typedef int64_t Bits __attribute__((vector_size(HHD_VECTOR_BYTES)));
+};
+
+template <class A>
+using Vec = typename Simd<A>::Vec;
+template <class A>
+using Bits = typename Simd<A>::Bits;
+
+// Signed: it meets int64_t sizes everywhere.
+template <class A>
+inline constexpr int64_t kLanes = HHD_VECTOR_BYTES / static_cast<int64_t>(sizeof(A));
+
+template <class A>
+HHD_INLINE int64_t round_up_to_lanes(int64_t n) {
+  return (n + kLanes<A> - 1) / kLanes<A> * kLanes<A>;
+}
+
+template <class A>
+HHD_INLINE Vec<A> load(const A* p) {
+  Vec<A> v;
+  std::memcpy(&v, p, sizeof v);
+  return v;
+}
+
+template <class A>
+HHD_INLINE void store(A* p, Vec<A> v) {
+  std::memcpy(p, &v, sizeof v);
+}
+
+template <class A>
+HHD_INLINE Vec<A> splat(A a) {
+  return Vec<A>{} + a;
+}
+
+// Of two, the larger; where either is NaN, the second. One instruction on x86.
+template <class V>
+HHD_INLINE V max_or_second(V a, V b) {
+  return a > b ? a : b;
+}
+
+// Lanes are folded in halves, in one fixed order.
+template <class A>
+HHD_INLINE A sum_lanes(Vec<A> v) {
+  A lane[kLanes<A>];
+  store(lane, v);
+  for (int64_t n = kLanes<A> / 2; n > 0; n /= 2) {
+    for (int64_t i = 0; i < n; ++i) lane[i] += lane[i + n];
+  }
+  return lane[0];
+}
+
+template <class A>
+HHD_INLINE A max_lanes(Vec<A> v) {
+  A lane[kLanes<A>];
+  store(lane, v);
+  A best = lane[0];
+  for (int64_t i = 1; i < kLanes<A>; ++i) best = lane[i] > best ? lane[i] : best;
+  return best;
+}
+
+template <class A>
+HHD_INLINE bool any_lane(Bits<A> mask) {
+  int64_t word[HHD_VECTOR_BYTES / 8];
+  std::memcpy(word, &mask, sizeof word);
+  int64_t any = 0;
+  for (int64_t i = 0; i < HHD_VECTOR_BYTES / 8; ++i) any |= word[i];
+  return any != 0;
+}
+
+template <class T>
+HHD_INLINE T min_of(T a, T b) {
+  return b < a ? b : a;
+}
+
+template <class T>
+HHD_INLINE T max_of(T a, T b) {
+  return a < b ? b : a;
+}
+
+// NaN stays NaN.
+template <class T>
+HHD_INLINE T clamp_to(T x, T low, T high) {
+  return x < low ? low : (high < x ? high : x);
+}
+
+}  // namespace hhd::HHD_ISA

@@ -1,0 +1,90 @@
+// What distillation needs of a teacher map: its centre, the window there, its confidence.
+#pragma once
+
+#include "crop.h"
+#include "locate.h"
+
+namespace hhd::HHD_ISA {
+
+template <class A>
+void write_center(const View& centers, const Unit& unit, int64_t j, Point<A> center) {
+  const int64_t offset = offset_of(centers, unit.b, unit.k + j);
+  write(centers, offset, center.x);
+  write(centers, offset + centers.stride[2], center.y);
+}
+
+template <class A>
+void teacher_targets(const View& maps, const View& centers, const View& windows,
+                     const View& confidence, const TargetsArgs& args, int64_t begin, int64_t end) {
+  Reader<A> reader(maps, static_cast<A>(-__builtin_inf()));
+  SoftmaxBuffers<A> softmax(maps.size[2], maps.size[3]);
+  WindowFrame<A> frame(args.window, maps.size[2], maps.size[3]);
+  Buffer<A> cells(args.window.height * args.window.width);
+  for (int64_t index = begin; index < end; ++index) {
+    const Unit unit = unit_at(maps, index);
+    for (int64_t j = 0; j < unit.count; ++j) {
+      const Plane<A> map = reader.plane(unit, j);
+      const MapSums<A> sums = scan(map, args.normalize);
+      const Point<A> center = teacher_center(map, sums, args.refine, args.blur_kernel);
+      frame.place(center.x, center.y);
+      Plane<A> source = map;
+      A norm = norm_of(sums, args.normalize);
+      if (norm < args.eps) norm = static_cast<A>(args.eps);
+      if (args.normalize == Normalize::kSoftmax) {
+        const Softmax<A> p = softmax.compute(map, sums.max, 1);
+        source = p.e;
+        norm = p.sum;
+      }
+      if (args.normalize == Normalize::kNone) norm = 1;
+      const A scale = frame.skipped() ? A(0) : 1 / norm;
+      frame.gather(source, args.normalize == Normalize::kL1Positive, scale, cells.get());
+      write_center(centers, unit, j, center);
+      write_window(windows, unit.b, unit.k + j, cells.get());
+      write(confidence, offset_of(confidence, unit.b, unit.k + j),
+            sums.has_nan ? static_cast<A>(__builtin_nan("")) : sums.max);
+    }
+  }
+}
+
+template <class A>
+void locate_teacher(const View& maps, const View& centers, Refine refine, int64_t blur_kernel,
+                    int64_t begin, int64_t end) {
+  Reader<A> reader(maps, static_cast<A>(-__builtin_inf()));
+  for (int64_t index = begin; index < end; ++index) {
+    const Unit unit = unit_at(maps, index);
+    for (int64_t j = 0; j < unit.count; ++j) {
+      const Plane<A> map = reader.plane(unit, j);
+      write_center(centers, unit, j,
+                   teacher_center(map, scan(map, Normalize::kNone), refine, blur_kernel));
+    }
+  }
+}
+
+template <class A>
+void locate_student(const View& logits, const View& teacher_centers, const View& centers,
+                    Locate mode, double beta, int64_t window_h, int64_t window_w, int64_t begin,
+                    int64_t end) {
+  Reader<A> reader(logits, static_cast<A>(-__builtin_inf()));
+  SoftmaxBuffers<A> softmax(logits.size[2], logits.size[3]);
+  Buffer<A> cover_y(logits.size[2]), cover_x(round_up_to_lanes<A>(logits.size[3]));
+  for (int64_t index = begin; index < end; ++index) {
+    const Unit unit = unit_at(logits, index);
+    for (int64_t j = 0; j < unit.count; ++j) {
+      const int64_t offset = offset_of(teacher_centers, unit.b, unit.k + j);
+      const Point<A> t{read<A>(teacher_centers, offset),
+                       read<A>(teacher_centers, offset + teacher_centers.stride[2])};
+      Point<A> s = t;
+      if (mode != Locate::kPeak) {
+        const Plane<A> map = reader.plane(unit, j);
+        const MapSums<A> sums = scan(map, Normalize::kNone);
+        s = mode == Locate::kPublished
+                ? published_center(map, sums, t, window_h, window_w)
+                : debiased_center(map, softmax.compute(map, sums.max, beta), t, window_h, window_w,
+                                  cover_y.get(), cover_x.get());
+      }
+      write_center(centers, unit, j, s);
+    }
+  }
+}
+
+}  // namespace hhd::HHD_ISA
