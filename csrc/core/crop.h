@@ -13,11 +13,8 @@ HHD_INLINE void place_at(WindowFrame<A>& frame, const View& centers, int64_t b, 
 
 template <class A>
 HHD_INLINE void write_window(const View& out, int64_t b, int64_t k, const A* cells) {
-  for (int64_t n = 0; n < out.size[2]; ++n) {
-    for (int64_t m = 0; m < out.size[3]; ++m) {
-      write(out, offset_of(out, b, k, n, m), cells[n * out.size[3] + m]);
-    }
-  }
+  // Windows are made here, contiguous.
+  write_run(out, offset_of(out, b, k), out.size[2] * out.size[3], cells);
 }
 
 // Only the windows' pixels are read, so the maps need not be made into planes first.
@@ -63,9 +60,10 @@ void crop_backward(const View& grad, const View& centers, const View& out, const
                          [&](int64_t i, int64_t x, A w) { sums.get()[i * padded + x] += w * g; });
         }
       }
+      writer.start_map(unit, j);
       for (int64_t i = 0; i < out.size[2]; ++i) {
-        std::memcpy(writer.row(unit, j, i), sums.get() + i * padded, padded * sizeof(A));
-        writer.finish_row(unit, j, i);
+        std::memcpy(writer.row(i), sums.get() + i * padded, padded * sizeof(A));
+        writer.finish_row(i);
       }
     }
     writer.finish_unit(unit);

@@ -56,11 +56,6 @@ class HhdBuffers {
 template <class A>
 inline constexpr A kUnderflow = sizeof(A) == 8 ? A(1e-290) : A(1e-25);
 
-template <class A>
-HHD_INLINE A logit(const Plane<A>& map, const Softmax<A>& p, A beta, int64_t i, int64_t x) {
-  return (map.row(i)[x] - p.max) * beta;
-}
-
 // log sum w exp(z), the terms given to `each`'s callback as (weight, z); -inf for an empty sum.
 template <class A, class Each>
 HHD_INLINE A log_sum_exp(const Each& each) {
@@ -71,6 +66,8 @@ HHD_INLINE A log_sum_exp(const Each& each) {
   each([&](A w, A z) { sum += w > 0 ? w * exp_of(z - top) : 0; });
   return top + log_of(sum);
 }
+
+inline constexpr float kInfinity = __builtin_inff();
 
 // One joint's KL(teacher || student) over the window's cells and the rest of the map.
 template <class A>
@@ -119,68 +116,85 @@ class WindowedKl {
     if (teacher_on_zero_ != 0) g.constant -= factor * teacher_on_zero_ * inverse_teacher_ / p_.sum;
     if (rest_underflows) {
       for_uncovered([&](int64_t i, int64_t x, A w) {
-        const A z = logit(map_, p_, beta_, i, x);
+        const A z = p_.log_of_e(map_.row(i)[x]);
         buffers_.patch(i)[x] -= factor * rest_share * w * exp_of(z - log_rest_);
       });
     } else if (rest_known_) {
       g.uncovered -= factor * rest_share / rest_;
     }
-    for (int64_t n = 0; n < student_.y.cells; ++n) {
-      for (int64_t m = 0; m < student_.x.cells; ++m) {
-        add_cell_gradient(n, m, factor, inverse_total);
-      }
+    if (student_.nearest()) {
+      add_nearest_gradient(factor, inverse_total);
+    } else {
+      add_interpolated_gradient(factor, inverse_total);
     }
   }
 
  private:
   HHD_INLINE void measure_teacher(const WindowFrame<A>& teacher) {
-    const A* cells = buffers_.teacher();
+    const A* cell = buffers_.teacher();
     A inside = 0;
     for (int64_t n = 0; n < teacher.y.cells; ++n) {
+      A row = 0, row_inside = 0;
       for (int64_t m = 0; m < teacher.x.cells; ++m) {
-        const A value = cells[n * teacher.x.cells + m];
-        teacher_sum_ += value;
-        if (teacher.y.inside[n] && teacher.x.inside[m]) inside += value;
+        row += cell[m];
+        row_inside += teacher.x.inside[m] ? cell[m] : 0;
       }
+      teacher_sum_ += row;
+      if (teacher.y.inside[n]) inside += row_inside;
+      cell += teacher.x.cells;
     }
     teacher_rest_ = 1 - inside < 0 ? 0 : 1 - inside;
     inverse_teacher_ = 1 / (teacher_sum_ + teacher_rest_);
   }
 
-  HHD_INLINE void measure_cells() {
-    for (int64_t n = 0; n < student_.y.cells; ++n) {
-      for (int64_t m = 0; m < student_.x.cells; ++m) measure_cell(n, m);
-    }
-  }
-
   // What a share of exactly zero counts as; masses here are in units of exp(beta max).
   HHD_INLINE A log_zero() const { return static_cast<A>(kLogTiny) + log_of(p_.sum); }
 
-  HHD_INLINE void measure_cell(int64_t n, int64_t m) {
-    A mass = 0, log_mass = static_cast<A>(-__builtin_inf());
-    if (student_.nearest()) {
-      const int64_t i = student_.y.pixel[2 * n], x = student_.x.pixel[2 * m];
-      if (i >= 0 && x >= 0) {
-        mass = p_.e.row(i)[x];
-        log_mass = logit(map_, p_, beta_, i, x);
-      }
-    } else {
-      student_.for_taps(n, m, [&](int64_t i, int64_t x, A w) { mass += w * p_.e.row(i)[x]; });
-      if (mass < kUnderflow<A>) {
-        log_mass = log_sum_exp<A>([&](const auto& term) {
-          student_.for_taps(
-              n, m, [&](int64_t i, int64_t x, A w) { term(w, logit(map_, p_, beta_, i, x)); });
-        });
+  HHD_INLINE void measure_cells() {
+    A* mass = buffers_.mass();
+    A* log_mass = buffers_.log_mass();
+    for (int64_t n = 0; n < student_.y.cells; ++n) {
+      if (student_.nearest()) {
+        measure_nearest_row(student_.y.pixel[2 * n], mass, log_mass);
       } else {
-        log_mass = log_of(mass);
+        for (int64_t m = 0; m < student_.x.cells; ++m) {
+          measure_interpolated(n, m, mass + m, log_mass + m);
+        }
       }
+      mass += student_.x.cells;
+      log_mass += student_.x.cells;
     }
-    const int64_t cell = n * student_.x.cells + m;
-    const bool is_zero = log_mass < 0 && !is_finite(log_mass);
-    buffers_.mass()[cell] = is_zero ? 0 : mass;
-    buffers_.log_mass()[cell] = is_zero ? log_zero() : log_mass;
-    total_ += buffers_.mass()[cell];
-    if (is_zero) teacher_on_zero_ += buffers_.teacher()[cell];
+    for (int64_t n = 0; n < buffers_.cells; ++n) {
+      if (buffers_.log_mass()[n] == -kInfinity) {
+        buffers_.mass()[n] = 0;
+        buffers_.log_mass()[n] = log_zero();
+        teacher_on_zero_ += buffers_.teacher()[n];
+      }
+      total_ += buffers_.mass()[n];
+    }
+  }
+
+  // The logarithm of a single pixel's mass is its logit: no underflow, and no log.
+  HHD_INLINE void measure_nearest_row(int64_t i, A* mass, A* log_mass) {
+    for (int64_t m = 0; m < student_.x.cells; ++m) {
+      const int64_t x = student_.x.pixel[2 * m];
+      const bool is_there = i >= 0 && x >= 0;
+      mass[m] = is_there ? p_.e.row(i)[x] : 0;
+      log_mass[m] = is_there ? p_.log_of_e(map_.row(i)[x]) : -kInfinity;
+    }
+  }
+
+  HHD_INLINE void measure_interpolated(int64_t n, int64_t m, A* mass, A* log_mass) {
+    *mass = 0;
+    student_.for_taps(n, m, [&](int64_t i, int64_t x, A w) { *mass += w * p_.e.row(i)[x]; });
+    if (*mass < kUnderflow<A>) {
+      *log_mass = log_sum_exp<A>([&](const auto& term) {
+        student_.for_taps(n, m,
+                          [&](int64_t i, int64_t x, A w) { term(w, p_.log_of_e(map_.row(i)[x])); });
+      });
+    } else {
+      *log_mass = log_of(*mass);
+    }
   }
 
   HHD_INLINE void measure_rest() {
@@ -189,7 +203,7 @@ class WindowedKl {
     log_rest_ = log_of(rest_);
     if (rest_ < kUnderflow<A>) {
       log_rest_ = log_sum_exp<A>([&](const auto& term) {
-        for_uncovered([&](int64_t i, int64_t x, A w) { term(w, logit(map_, p_, beta_, i, x)); });
+        for_uncovered([&](int64_t i, int64_t x, A w) { term(w, p_.log_of_e(map_.row(i)[x])); });
       });
       rest_known_ = is_finite(log_rest_);
       if (!rest_known_) {
@@ -212,21 +226,40 @@ class WindowedKl {
     }
   }
 
-  HHD_INLINE void add_cell_gradient(int64_t n, int64_t m, A factor, A inverse_total) const {
-    const int64_t cell = n * student_.x.cells + m;
-    const A b = buffers_.teacher()[cell] * inverse_teacher_;
-    const A mass = buffers_.mass()[cell], log_mass = buffers_.log_mass()[cell];
-    student_.for_taps(n, m, [&](int64_t i, int64_t x, A w) {
-      const A e = w * p_.e.row(i)[x];
-      A share = 1;  // of this pixel in the cell's mass
-      if (mass < kUnderflow<A>) {
-        const A z = logit(map_, p_, beta_, i, x);
-        share = z < 0 && !is_finite(z) ? 0 : w * exp_of(z - log_mass);
-      } else if (!student_.nearest()) {
-        share = e / mass;
+  // d loss / d logit of the cells' pixels: beta (a - b), each pixel with its share of the cell.
+  HHD_INLINE void add_nearest_gradient(A factor, A inverse_total) const {
+    const A* b = buffers_.teacher();
+    const A* mass = buffers_.mass();
+    const A by_mass = factor * inverse_total, by_teacher = factor * inverse_teacher_;
+    for (int64_t n = 0; n < student_.y.cells; ++n) {
+      const int64_t i = student_.y.pixel[2 * n];
+      for (int64_t m = 0; m < student_.x.cells && i >= 0; ++m) {
+        const int64_t x = student_.x.pixel[2 * m];
+        if (x < 0) continue;
+        const bool has_mass = mass[m] > 0 || map_.row(i)[x] != -kInfinity;
+        buffers_.patch(i)[x] += by_mass * mass[m] - (has_mass ? by_teacher * b[m] : 0);
       }
-      buffers_.patch(i)[x] += factor * (e * inverse_total - b * share);
-    });
+      b += student_.x.cells;
+      mass += student_.x.cells;
+    }
+  }
+
+  HHD_INLINE void add_interpolated_gradient(A factor, A inverse_total) const {
+    for (int64_t n = 0; n < student_.y.cells; ++n) {
+      for (int64_t m = 0; m < student_.x.cells; ++m) {
+        const int64_t cell = n * student_.x.cells + m;
+        const A b = buffers_.teacher()[cell] * inverse_teacher_;
+        const A mass = buffers_.mass()[cell], log_mass = buffers_.log_mass()[cell];
+        student_.for_taps(n, m, [&](int64_t i, int64_t x, A w) {
+          const A e = w * p_.e.row(i)[x];
+          const A z = p_.log_of_e(map_.row(i)[x]);
+          const A share = z == -kInfinity        ? 0
+                          : mass < kUnderflow<A> ? w * exp_of(z - log_mass)
+                                                 : e / mass;
+          buffers_.patch(i)[x] += factor * (e * inverse_total - b * share);
+        });
+      }
+    }
   }
 
   const Plane<A>& map_;

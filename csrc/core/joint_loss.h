@@ -56,40 +56,40 @@ HHD_INLINE Vec<A> norm_slope(Vec<A> s) {
 template <class A, bool kSoftmax, Linear kLinear>
 void write_gradient(const Gradient<A>& g, const Plane<A>& map, const Softmax<A>& p,
                     const A* columns, const WindowFrame<A>& frame, const HhdBuffers<A>& buffers,
-                    Writer<A>& writer, const Unit& unit, int64_t j) {
+                    Writer<A>& writer) {
   const Vec<A> slope_x = splat(g.slope_x), linear = splat(g.linear);
-  for (int64_t i = 0; i < map.height; ++i) {
-    A* out = writer.row(unit, j, i);
-    const bool patched = i >= g.first && i < g.last;
+  const Vec<A> uncovered = splat(g.uncovered);
+  const A* cover_x = frame.x.cover;
+  const int64_t height = map.height, padded = map.padded;
+  for (int64_t i = 0; i < height; ++i) {
+    A* out = writer.row(i);
+    const A* s = map.row(i);
+    const A* e = kSoftmax ? p.e.row(i) : nullptr;
     const A base = g.constant + g.slope_y * static_cast<A>(i);
-    if (patched) {
-      const Vec<A> cover = splat(frame.y.cover[i]);
-      const Vec<A> row_base = splat(base);
-      for (int64_t x = 0; x < map.padded; x += kLanes<A>) {
-        Vec<A> v = load(buffers.patch(i) + x);
+    const auto add_linear = [&](int64_t x, Vec<A> v) {
+      if constexpr (kLinear == Linear::kNone) return v;
+      return v + linear * norm_slope<kLinear, A>(load(s + x));
+    };
+    if (i >= g.first && i < g.last) {
+      const A* patch = buffers.patch(i);
+      const Vec<A> row_base = splat(base), cover = splat(frame.y.cover[i]);
+      for (int64_t x = 0; x < padded; x += kLanes<A>) {
+        Vec<A> v = load(patch + x);
         if constexpr (kSoftmax) {
-          const Vec<A> uncovered = (1 - cover * load(frame.x.cover + x)) * g.uncovered;
-          v += load(p.e.row(i) + x) * (row_base + slope_x * load(columns + x) + uncovered);
+          const Vec<A> rest = (1 - cover * load(cover_x + x)) * uncovered;
+          v += load(e + x) * (row_base + slope_x * load(columns + x) + rest);
         }
-        if constexpr (kLinear != Linear::kNone) {
-          v += linear * norm_slope<kLinear, A>(load(map.row(i) + x));
-        }
-        store(out + x, v);
+        store(out + x, add_linear(x, v));
       }
     } else {
       const Vec<A> row_base = splat(base + g.uncovered);
-      for (int64_t x = 0; x < map.padded; x += kLanes<A>) {
+      for (int64_t x = 0; x < padded; x += kLanes<A>) {
         Vec<A> v{};
-        if constexpr (kSoftmax) {
-          v = load(p.e.row(i) + x) * (row_base + slope_x * load(columns + x));
-        }
-        if constexpr (kLinear != Linear::kNone) {
-          v += linear * norm_slope<kLinear, A>(load(map.row(i) + x));
-        }
-        store(out + x, v);
+        if constexpr (kSoftmax) v = load(e + x) * (row_base + slope_x * load(columns + x));
+        store(out + x, add_linear(x, v));
       }
     }
-    writer.finish_row(unit, j, i);
+    writer.finish_row(i);
   }
 }
 
@@ -140,9 +140,15 @@ class JointLoss {
     const Plane<A> map = reader_.plane(unit, j);
     if (!wants_coords_ && w_hhd == 0) return no_gradient(unit, j);
 
-    const MapSums<A> sums = scan(map, args_.normalize);
+    const MapSums<A> sums = args_.locate == Locate::kPublished
+                                ? scan<Scan::kStudentWithSum>(map, args_.normalize)
+                                : scan<Scan::kStudent>(map, args_.normalize);
+    const bool has_grad = views_.grad.data != nullptr;
+    if (has_grad) writer_.start_map(unit, j);
     Softmax<A> p{};
-    if (uses_softmax_) p = softmax_.compute(map, sums.max, args_.beta);
+    if (uses_softmax_) {
+      p = softmax_.compute(map, sums.max, args_.beta, has_grad ? writer_.destination() : nullptr);
+    }
     if (wants_coords_) {
       const int64_t at = offset_of(views_.coords, unit.b, unit.k + j);
       write(views_.coords, at, p.x);
@@ -155,7 +161,7 @@ class JointLoss {
     Gradient<A> g{};
     if (w != 0) add_coordinate_term(unit, j, n, w, p, g);
     if (w_hhd != 0) add_hhd_term(unit, j, n, w_hhd, map, sums, p, g);
-    if (views_.grad.data != nullptr) write_map(unit, j, map, p, g);
+    if (has_grad) write_map(map, p, g);
   }
 
   HHD_INLINE void no_gradient(const Unit& unit, int64_t j) {
@@ -213,18 +219,21 @@ class JointLoss {
 
   HHD_INLINE void read_teacher(const Unit& unit, int64_t j) {
     const View& v = views_.windows;
+    const int64_t width = args_.window.width;
     for (int64_t n = 0; n < args_.window.height; ++n) {
-      for (int64_t m = 0; m < args_.window.width; ++m) {
-        buffers_.teacher()[n * args_.window.width + m] =
-            read<A>(v, offset_of(v, unit.b, unit.k + j, n, m));
+      const int64_t offset = offset_of(v, unit.b, unit.k + j, n);
+      A* row = buffers_.teacher() + n * width;
+      if (v.stride[3] == 1) {
+        read_run(v, offset, width, row);
+      } else {
+        for (int64_t m = 0; m < width; ++m) row[m] = read<A>(v, offset + m * v.stride[3]);
       }
     }
   }
 
-  HHD_INLINE void write_map(const Unit& unit, int64_t j, const Plane<A>& map, const Softmax<A>& p,
-                            const Gradient<A>& g) {
+  HHD_INLINE void write_map(const Plane<A>& map, const Softmax<A>& p, const Gradient<A>& g) {
     const auto write = [&](auto write_with) {
-      write_with(g, map, p, softmax_.columns(), student_, buffers_, writer_, unit, j);
+      write_with(g, map, p, softmax_.columns(), student_, buffers_, writer_);
     };
     if (uses_softmax_) {
       write_with_linear<true>(g.linear, write);

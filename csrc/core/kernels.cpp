@@ -21,8 +21,9 @@ void scale(const View& x, const View& out, double factor, int64_t begin, int64_t
     const Unit unit = unit_at(x, index);
     for (int64_t j = 0; j < unit.count; ++j) {
       const Plane<A> map = reader.plane(unit, j);
-      write_rows(map, writer, unit, j,
-                 [&](int64_t i, int64_t c) { return load(map.row(i) + c) * by; });
+      write_rows(map, writer, unit, j, [&](int64_t i) {
+        return [&, row = map.row(i)](int64_t c) { return load(row + c) * by; };
+      });
     }
     writer.finish_unit(unit);
   }

@@ -183,8 +183,8 @@ class Reader {
   Buffer<A> planes_;
 };
 
-// Takes rows (whole vectors) of the maps of a unit and stores them with the output's dtype and
-// strides.
+// Takes the maps of a unit, row by row in whole vectors, and stores them with the output's dtype
+// and strides.
 template <class A>
 class Writer {
  public:
@@ -197,30 +197,41 @@ class Writer {
                  : grouped_ ? plane_size<A>(v) * kUnitJoints
                             : padded_) {}
 
-  // Where row i of joint `unit.k + j` is to be computed, `padded` elements wide.
-  HHD_INLINE A* row(const Unit& unit, int64_t j, int64_t i) {
+  // Rows of joint `unit.k + j` come next.
+  HHD_INLINE void start_map(const Unit& unit, int64_t j) {
+    offset_ = offset_of(v_, unit.b, unit.k + j);
+    keeps_rows_ = in_place_ || collects(unit);
     if (in_place_) {
-      return static_cast<A*>(mutable_address(v_, offset_of(v_, unit.b, unit.k + j, i)));
+      map_ = static_cast<A*>(mutable_address(v_, offset_));
+      row_stride_ = v_.stride[2];
+    } else {
+      map_ = scratch_.get() + (collects(unit) ? j * plane_size<A>(v_) : 0);
+      row_stride_ = collects(unit) ? padded_ : 0;
     }
-    return scratch_.get() + (collects(unit) ? j * plane_size<A>(v_) + i * padded_ : 0);
   }
 
-  HHD_INLINE void finish_row(const Unit& unit, int64_t j, int64_t i) {
-    if (in_place_ || collects(unit)) return;
-    const int64_t offset = offset_of(v_, unit.b, unit.k + j, i);
-    const int64_t step = v_.stride[3];
+  // The map's memory if rows are computed where they stay, else null.
+  HHD_INLINE const A* destination() const { return in_place_ ? map_ : nullptr; }
+
+  // Where row i is to be computed, `padded` elements wide.
+  HHD_INLINE A* row(int64_t i) const { return map_ + i * row_stride_; }
+
+  HHD_INLINE void finish_row(int64_t i) const {
+    if (keeps_rows_) return;
+    const int64_t offset = offset_ + i * v_.stride[2], step = v_.stride[3];
     if (step == 1) {
-      write_run(v_, offset, v_.size[3], scratch_.get());
+      write_run(v_, offset, v_.size[3], map_);
     } else {
-      for (int64_t x = 0; x < v_.size[3]; ++x) write(v_, offset + x * step, scratch_.get()[x]);
+      for (int64_t x = 0; x < v_.size[3]; ++x) write(v_, offset + x * step, map_[x]);
     }
   }
 
   HHD_INLINE void zero_map(const Unit& unit, int64_t j) {
+    start_map(unit, j);
     for (int64_t i = 0; i < v_.size[2]; ++i) {
-      A* out = row(unit, j, i);
+      A* out = row(i);
       for (int64_t x = 0; x < padded_; ++x) out[x] = 0;
-      finish_row(unit, j, i);
+      finish_row(i);
     }
   }
 
@@ -271,6 +282,10 @@ class Writer {
   const bool grouped_;
   const bool in_place_;
   Buffer<A> scratch_;
+  // Of the map at hand.
+  A* map_ = nullptr;
+  int64_t row_stride_ = 0, offset_ = 0;
+  bool keeps_rows_ = false;
 };
 
 }  // namespace hhd::HHD_ISA

@@ -1,4 +1,4 @@
-// exp and log on vectors. float: polynomials with a relative error below 1.2 ulp; double: libm.
+// exp and log on vectors. float: polynomials with a relative error below 1.5 ulp; double: libm.
 #pragma once
 
 #include <math.h>
@@ -18,14 +18,13 @@ HHD_INLINE Vec<float> exp2_nonpositive(Vec<float> t) {
   const Vec<float> magic = splat(12582912.0f);
   const Vec<float> shifted = t + magic;
   const Vec<float> f = t - (shifted - magic);
-  // Minimax in relative error on [-1/2, 1/2] (Lawson iteration): 1.9e-9 before rounding.
-  Vec<float> p = splat(0x1.41d334p-13f);
-  p = p * f + 0x1.5f456ap-10f;
-  p = p * f + 0x1.3b2dbcp-7f;
-  p = p * f + 0x1.c6aed4p-5f;
-  p = p * f + 0x1.ebfbdap-3f;
-  p = p * f + 0x1.62e43p-1f;
-  p = p * f + 1.0f;
+  // Minimax in relative error on [-1/2, 1/2] (Lawson iteration): 7.5e-8, about half an ulp.
+  Vec<float> p = splat(0x1.5c08e4p-10f);
+  p = p * f + 0x1.3d0c52p-7f;
+  p = p * f + 0x1.c6b6e4p-5f;
+  p = p * f + 0x1.ebf918p-3f;
+  p = p * f + 0x1.62e428p-1f;
+  p = p * f + 0x1.000002p+0f;
   Bits<float> n;
   std::memcpy(&n, &shifted, sizeof n);
   // n = -127 makes the exponent field 0, a factor of exactly 0.

@@ -48,7 +48,7 @@ void soft_argmax(const View& logits, const View& coords, const View& confidence,
     const Unit unit = unit_at(logits, index);
     for (int64_t j = 0; j < unit.count; ++j) {
       const Plane<A> map = reader.plane(unit, j);
-      const MapSums<A> sums = scan(map, Normalize::kNone);
+      const MapSums<A> sums = scan<Scan::kStudent>(map, Normalize::kNone);
       const Softmax<A> p = softmax.compute(map, sums.max, args.beta);
       Expectation<A> mean{p.x, p.y, p.sum};
       if (args.window > 0 && !is_nan(p.sum)) {
@@ -62,6 +62,30 @@ void soft_argmax(const View& logits, const View& coords, const View& confidence,
   }
 }
 
+// e (gx (x - mean x) + gy (y - mean y)) in the box, 0 outside.
+template <class A>
+HHD_INLINE void write_box_gradient(const Softmax<A>& p, const A* columns, const Box& box,
+                                   const Expectation<A>& mean, A gx, A gy, const Unit& unit,
+                                   int64_t j, Writer<A>& writer) {
+  const Vec<A> slope_x = splat(gx), zero{};
+  const Vec<A> left = splat(static_cast<A>(box.left)), right = splat(static_cast<A>(box.right));
+  const int64_t height = p.e.height, padded = p.e.padded;
+  writer.start_map(unit, j);
+  for (int64_t i = 0; i < height; ++i) {
+    A* out = writer.row(i);
+    const A* e = p.e.row(i);
+    const Vec<A> base = splat(gy * (static_cast<A>(i) - mean.y) - gx * mean.x);
+    const bool in_box = i >= box.top && i < box.bottom;
+    for (int64_t x = 0; x < padded; x += kLanes<A>) {
+      const Vec<A> column = load(columns + x);
+      const Vec<A> v = load(e + x) * (base + slope_x * column);
+      const Vec<A> boxed = column < left ? zero : (column < right ? v : zero);
+      store(out + x, in_box ? boxed : zero);
+    }
+    writer.finish_row(i);
+  }
+}
+
 template <class A>
 void soft_argmax_backward(const View& grad_coords, const View& logits, const View& out,
                           const SoftArgmaxArgs& args, int64_t begin, int64_t end) {
@@ -72,7 +96,7 @@ void soft_argmax_backward(const View& grad_coords, const View& logits, const Vie
     const Unit unit = unit_at(logits, index);
     for (int64_t j = 0; j < unit.count; ++j) {
       const Plane<A> map = reader.plane(unit, j);
-      const MapSums<A> sums = scan(map, Normalize::kNone);
+      const MapSums<A> sums = scan<Scan::kStudent>(map, Normalize::kNone);
       const Softmax<A> p = softmax.compute(map, sums.max, args.beta);
       Box box{0, map.height, 0, map.width};
       Expectation<A> mean{p.x, p.y, p.sum};
@@ -84,20 +108,7 @@ void soft_argmax_backward(const View& grad_coords, const View& logits, const Vie
       const A rate = static_cast<A>(args.beta) / mean.sum;
       const A gx = read<A>(grad_coords, at) * rate;
       const A gy = read<A>(grad_coords, at + grad_coords.stride[2]) * rate;
-      const Vec<A> slope_x = splat(gx), left = splat(static_cast<A>(box.left)),
-                   right = splat(static_cast<A>(box.right));
-      for (int64_t i = 0; i < map.height; ++i) {
-        A* row = writer.row(unit, j, i);
-        const Vec<A> base = splat(gy * (static_cast<A>(i) - mean.y) - gx * mean.x);
-        const bool in_box = i >= box.top && i < box.bottom;
-        for (int64_t x = 0; x < map.padded; x += kLanes<A>) {
-          const Vec<A> column = load(softmax.columns() + x);
-          const Vec<A> v = load(p.e.row(i) + x) * (base + slope_x * column);
-          const Vec<A> boxed = column < left ? Vec<A>{} : (column < right ? v : Vec<A>{});
-          store(row + x, in_box ? boxed : Vec<A>{});
-        }
-        writer.finish_row(unit, j, i);
-      }
+      write_box_gradient(p, softmax.columns(), box, mean, gx, gy, unit, j, writer);
     }
     writer.finish_unit(unit);
   }

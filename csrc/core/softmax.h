@@ -8,8 +8,8 @@ namespace hhd::HHD_ISA {
 
 template <class A>
 struct MapSums {
-  A max;  // NaN is passed over
-  A sum;
+  A max;   // NaN is passed over
+  A sum;   // 0 where it was not asked for
   A norm;  // before the root: of |x|, x^2 or the positive part
   bool has_nan;
 };
@@ -21,69 +21,64 @@ HHD_INLINE Vec<A> keep_lanes(Vec<A> v, int64_t n) {
   return v;
 }
 
-// One of the chains that a scan keeps in flight to hide the latency of its adds.
+// NaN stays NaN.
 template <class A>
-struct ScanChain {
-  Vec<A> best = splat(static_cast<A>(-__builtin_inf()));
-  Vec<A> sum{};
-  Vec<A> norm{};
-  Bits<A> nan{};
-
-  template <class Term>
-  HHD_INLINE void take(Vec<A> v, const Term& term) {
-    best = max_or_second(v, best);
-    sum += v;
-    norm += term(v);
-    nan |= v != v;
-  }
-
-  HHD_INLINE void join(const ScanChain& other) {
-    best = max_or_second(best, other.best);
-    sum += other.sum;
-    norm += other.norm;
-    nan |= other.nan;
-  }
-};
-
-template <class A, class Term>
-HHD_INLINE MapSums<A> scan_with(const Plane<A>& map, const Term& term) {
-  constexpr int64_t lanes = kLanes<A>;
-  ScanChain<A> even, odd;
-  for (int64_t i = 0; i < map.height; ++i) {
-    const A* row = map.row(i);
-    int64_t x = 0;
-    for (; x + 2 * lanes <= map.width; x += 2 * lanes) {
-      even.take(load(row + x), term);
-      odd.take(load(row + x + lanes), term);
-    }
-    if (x + lanes <= map.width) {
-      even.take(load(row + x), term);
-      x += lanes;
-    }
-    if (x < map.width) {
-      // The padding's -inf may be the maximum's rival, never a sum's term.
-      const Vec<A> best = max_or_second(load(row + x), odd.best);
-      odd.take(keep_lanes<A>(load(row + x), map.width - x), term);
-      odd.best = best;
-    }
-  }
-  even.join(odd);
-  return {max_lanes<A>(even.best), sum_lanes<A>(even.sum), sum_lanes<A>(even.norm),
-          any_lane<A>(even.nan)};
+HHD_INLINE Vec<A> positive_part(Vec<A> v) {
+  return max_or_second(Vec<A>{}, v);
 }
 
-// The map's padding must hold -inf, so that it never is the maximum.
-template <class A>
-MapSums<A> scan(const Plane<A>& map, Normalize kind) {
+// What a scan does beside finding the maximum and the norm; each costs an instruction or two a
+// vector. A teacher's map is looked through for NaN and, as nothing else will have fetched it, is
+// fetched ahead: hardware prefetching starts anew at every page, a third of a map.
+enum class Scan { kStudent, kStudentWithSum, kTeacher };
+
+// The map's padding must hold -inf, so that it never is the maximum. `row_best`, where given,
+// receives every row's maximum, still spread over the lanes.
+template <Scan kScan, class A, class Term>
+HHD_INLINE MapSums<A> scan_with(const Plane<A>& map, A* row_best, const Term& term) {
+  constexpr int64_t lanes = kLanes<A>;
+  const int64_t height = map.height, width = map.width, whole = width / lanes * lanes;
+  const Vec<A> lowest = splat(static_cast<A>(-__builtin_inf()));
+  Vec<A> best = lowest, sum{}, norm{};
+  Bits<A> nan{};
+  for (int64_t i = 0; i < height; ++i) {
+    const A* row = map.row(i);
+    Vec<A> row_max = lowest;
+    const auto take = [&](Vec<A> v) {
+      if constexpr (kScan == Scan::kStudentWithSum) sum += v;
+      if constexpr (kScan == Scan::kTeacher) nan |= v != v;
+      term(v, norm);
+    };
+    for (int64_t x = 0; x < whole; x += lanes) {
+      if constexpr (kScan == Scan::kTeacher) __builtin_prefetch(row + x + 4096 / sizeof(A));
+      const Vec<A> v = load(row + x);
+      row_max = max_or_second(v, row_max);
+      take(v);
+    }
+    if (whole < width) {
+      const Vec<A> v = load(row + whole);
+      row_max = max_or_second(v, row_max);
+      take(keep_lanes<A>(v, width - whole));
+    }
+    if (row_best != nullptr) store(row_best + i * lanes, row_max);
+    best = max_or_second(row_max, best);
+  }
+  return {max_lanes<A>(best), sum_lanes<A>(sum), sum_lanes<A>(norm), any_lane<A>(nan)};
+}
+
+template <Scan kScan, class A>
+MapSums<A> scan(const Plane<A>& map, Normalize kind, A* row_best = nullptr) {
   switch (kind) {
     case Normalize::kL1:
-      return scan_with(map, [](Vec<A> v) { return v < 0 ? -v : v; });
+      return scan_with<kScan>(map, row_best,
+                              [](Vec<A> v, Vec<A>& norm) { norm += v < 0 ? -v : v; });
     case Normalize::kL2:
-      return scan_with(map, [](Vec<A> v) { return v * v; });
+      return scan_with<kScan>(map, row_best, [](Vec<A> v, Vec<A>& norm) { norm += v * v; });
     case Normalize::kL1Positive:
-      return scan_with(map, [](Vec<A> v) { return v < 0 ? Vec<A>{} : v; });
+      return scan_with<kScan>(map, row_best,
+                              [](Vec<A> v, Vec<A>& norm) { norm += positive_part<A>(v); });
     default:
-      return scan_with(map, [](Vec<A>) { return Vec<A>{}; });
+      return scan_with<kScan>(map, row_best, [](Vec<A>, Vec<A>&) {});
   }
 }
 
@@ -98,16 +93,22 @@ struct Pixel {
   int64_t y;
 };
 
-// The first pixel, row by row, that equals `max`; (0, 0) where none does (NaN).
+// The first pixel, row by row, that equals `max`; (0, 0) where none does (NaN). `row_best` as from
+// a scan saves looking at the other rows.
 template <class A>
-HHD_INLINE Pixel find_peak(const Plane<A>& map, A max) {
+HHD_INLINE Pixel find_peak(const Plane<A>& map, A max, const A* row_best = nullptr) {
   const Vec<A> wanted = splat(max);
-  for (int64_t i = 0; i < map.height; ++i) {
+  const int64_t height = map.height, width = map.width, padded = map.padded;
+  for (int64_t i = 0; i < height; ++i) {
     const A* row = map.row(i);
     Bits<A> found{};
-    for (int64_t x = 0; x < map.padded; x += kLanes<A>) found |= load(row + x) == wanted;
+    if (row_best != nullptr) {
+      found = load(row_best + i * kLanes<A>) == wanted;
+    } else {
+      for (int64_t x = 0; x < padded; x += kLanes<A>) found |= load(row + x) == wanted;
+    }
     if (!any_lane<A>(found)) continue;
-    for (int64_t x = 0; x < map.width; ++x) {
+    for (int64_t x = 0; x < width; ++x) {
       if (row[x] == max) return {x, i};
     }
   }
@@ -122,6 +123,13 @@ struct Softmax {
   A max;
   A sum;
   A x, y;  // expectation, heatmap pixels
+  // e = 2^((S - base) rate - shift), where one of base and shift is 0.
+  A base, rate, shift;
+
+  // ln e of a logit, rounded as e's own exponent is, so that the two agree to the last digits.
+  HHD_INLINE A log_of_e(A s) const {
+    return ((s - base) * rate - shift) * static_cast<A>(0.6931471805599453);
+  }
 };
 
 // Memory for the softmax of one map at a time.
@@ -136,41 +144,69 @@ class SoftmaxBuffers {
     for (int64_t x = 0; x < padded_; ++x) columns_.get()[x] = static_cast<A>(x);
   }
 
-  // The padding of `map` must hold -inf.
-  HHD_INLINE Softmax<A> compute(const Plane<A>& map, A max, double beta) const {
-    const Vec<A> rate = splat(static_cast<A>(beta * kLog2E));
-    const Vec<A> shift = splat(max);
-    Vec<A> total{}, moment_x{}, moment_y{};
-    for (int64_t i = 0; i < map.height; ++i) {
-      const A* row = map.row(i);
-      A* out = e_.get() + i * padded_;
-      // The next map's row, as maps mostly follow one another: the scan before the next softmax
-      // would wait for memory, while this loop has arithmetic to hide the wait under.
-      const A* next = map.row(i + map.height);
-      Vec<A> row_sum{};
-      for (int64_t x = 0; x < padded_; x += kLanes<A>) {
-        __builtin_prefetch(next + x);
-        const Vec<A> e = exp2_nonpositive((load(row + x) - shift) * rate);
-        store(out + x, e);
-        row_sum += e;
-        moment_x += e * load(columns_.get() + x);
-      }
-      store(row_sums_.get() + i * kLanes<A>, row_sum);
-      total += row_sum;
-      moment_y += row_sum * static_cast<A>(i);
-    }
-    const A sum = sum_lanes<A>(total);
-    return {{e_.get(), padded_, map.height, map.width, padded_},
-            row_sums_.get(),
-            max,
-            sum,
-            sum_lanes<A>(moment_x) / sum,
-            sum_lanes<A>(moment_y) / sum};
+  // The padding of `map` must hold -inf. `soon_written`, where given, is a plane shaped like e
+  // that a gradient goes to next: it is fetched into the cache on the way.
+  HHD_INLINE Softmax<A> compute(const Plane<A>& map, A max, double beta,
+                                const A* soon_written = nullptr) const {
+    const A rate = static_cast<A>(beta * kLog2E);
+    const A* next = soon_written != nullptr ? soon_written : e_.get();
+    // One multiply-add forms the exponent, unless beta max itself would overflow.
+    if (is_finite(max * rate)) return compute_from<false>(map, max, 0, rate, max * rate, next);
+    return compute_from<true>(map, max, max, rate, 0, next);
   }
 
   HHD_INLINE const A* columns() const { return columns_.get(); }
 
  private:
+  template <bool kFromBase>
+  HHD_INLINE Softmax<A> compute_from(const Plane<A>& map, A max, A base, A rate, A shift,
+                                     const A* soon_written) const {
+    const Vec<A> bases = splat(base), rates = splat(rate), shifts = splat(shift);
+    // Local copies: a store could change any member, as far as the compiler knows.
+    const int64_t height = map.height, padded = padded_;
+    const A* columns = columns_.get();
+    A* row_sums = row_sums_.get();
+    A* out = e_.get();
+    Vec<A> total{}, moment_x{}, moment_y{};
+    for (int64_t i = 0; i < height; ++i) {
+      const A* row = map.row(i);
+      // This loop has arithmetic to hide memory's latency under, so it also asks for what comes
+      // next: the map that follows in memory, and the lines the gradient will fill.
+      const A* following = map.row(i + height);
+      Vec<A> row_sum{};
+      const auto take = [&](int64_t x) {
+        const Vec<A> s = load(row + x);
+        const Vec<A> e = exp2_nonpositive(kFromBase ? (s - bases) * rates : s * rates - shifts);
+        store(out + x, e);
+        row_sum += e;
+        moment_x += e * load(columns + x);
+      };
+      int64_t x = 0;
+      for (; x + 2 * kLanes<A> <= padded; x += 2 * kLanes<A>) {
+        __builtin_prefetch(following + x);
+        __builtin_prefetch(soon_written + x, 1);
+        take(x);
+        take(x + kLanes<A>);
+      }
+      if (x < padded) take(x);
+      store(row_sums + i * kLanes<A>, row_sum);
+      total += row_sum;
+      moment_y += row_sum * static_cast<A>(i);
+      out += padded;
+      soon_written += padded;
+    }
+    const A sum = sum_lanes<A>(total);
+    return {{e_.get(), padded, height, map.width, padded},
+            row_sums,
+            max,
+            sum,
+            sum_lanes<A>(moment_x) / sum,
+            sum_lanes<A>(moment_y) / sum,
+            base,
+            rate,
+            shift};
+  }
+
   const int64_t padded_;
   Buffer<A> e_, row_sums_, columns_;
 };

@@ -20,12 +20,14 @@ void teacher_targets(const View& maps, const View& centers, const View& windows,
   SoftmaxBuffers<A> softmax(maps.size[2], maps.size[3]);
   WindowFrame<A> frame(args.window, maps.size[2], maps.size[3]);
   Buffer<A> cells(args.window.height * args.window.width);
+  Buffer<A> row_best(maps.size[2] * kLanes<A>);
   for (int64_t index = begin; index < end; ++index) {
     const Unit unit = unit_at(maps, index);
     for (int64_t j = 0; j < unit.count; ++j) {
       const Plane<A> map = reader.plane(unit, j);
-      const MapSums<A> sums = scan(map, args.normalize);
-      const Point<A> center = teacher_center(map, sums, args.refine, args.blur_kernel);
+      const MapSums<A> sums = scan<Scan::kTeacher>(map, args.normalize, row_best.get());
+      const Point<A> center =
+          teacher_center(map, sums, args.refine, args.blur_kernel, row_best.get());
       frame.place(center.x, center.y);
       Plane<A> source = map;
       A norm = norm_of(sums, args.normalize);
@@ -50,12 +52,14 @@ template <class A>
 void locate_teacher(const View& maps, const View& centers, Refine refine, int64_t blur_kernel,
                     int64_t begin, int64_t end) {
   Reader<A> reader(maps, static_cast<A>(-__builtin_inf()));
+  Buffer<A> row_best(maps.size[2] * kLanes<A>);
   for (int64_t index = begin; index < end; ++index) {
     const Unit unit = unit_at(maps, index);
     for (int64_t j = 0; j < unit.count; ++j) {
       const Plane<A> map = reader.plane(unit, j);
+      const MapSums<A> sums = scan<Scan::kTeacher>(map, Normalize::kNone, row_best.get());
       write_center(centers, unit, j,
-                   teacher_center(map, scan(map, Normalize::kNone), refine, blur_kernel));
+                   teacher_center(map, sums, refine, blur_kernel, row_best.get()));
     }
   }
 }
@@ -76,7 +80,7 @@ void locate_student(const View& logits, const View& teacher_centers, const View&
       Point<A> s = t;
       if (mode != Locate::kPeak) {
         const Plane<A> map = reader.plane(unit, j);
-        const MapSums<A> sums = scan(map, Normalize::kNone);
+        const MapSums<A> sums = scan<Scan::kStudentWithSum>(map, Normalize::kNone);
         s = mode == Locate::kPublished
                 ? published_center(map, sums, t, window_h, window_w)
                 : debiased_center(map, softmax.compute(map, sums.max, beta), t, window_h, window_w,

@@ -129,14 +129,20 @@ class WindowFrame {
 
   // out[cell] = the window of `plane` (of its positive part), times `scale`.
   HHD_INLINE void gather(const Plane<A>& plane, bool positive, A scale, A* out) const {
-    for (int64_t n = 0; n < y.cells; ++n) {
+    const auto value = [&](const A* row, int64_t at) {
+      return positive && row[at] < 0 ? A(0) : row[at];
+    };
+    for (int64_t n = 0; n < y.cells; ++n, out += x.cells) {
+      const int64_t i = y.pixel[2 * n];
       for (int64_t m = 0; m < x.cells; ++m) {
+        const int64_t j = x.pixel[2 * m];
         A sum = 0;
-        for_taps(n, m, [&](int64_t i, int64_t j, A w) {
-          const A value = plane.row(i)[j];
-          sum += w * (positive && value < 0 ? 0 : value);
-        });
-        out[n * x.cells + m] = sum * scale;
+        if (nearest()) {
+          if (i >= 0 && j >= 0) sum = value(plane.row(i), j);
+        } else {
+          for_taps(n, m, [&](int64_t a, int64_t b, A w) { sum += w * value(plane.row(a), b); });
+        }
+        out[m] = sum * scale;
       }
     }
   }
