@@ -30,7 +30,7 @@ STABLE_TORCH_LIBRARY(hhd, m) {
   m.def(
       "hhd_loss(Tensor logits, Tensor centers, Tensor windows, Tensor? weight, float beta, "
       "int normalize, int divergence, int locate, int sampling, int border, int reduction, "
-      "float eps, bool with_grad) -> (Tensor loss, Tensor grad)");
+      "float eps, float hhd_weight, bool with_grad) -> (Tensor loss, Tensor grad)");
   m.def(
       "joint_loss(Tensor logits, Tensor centers, Tensor windows, Tensor? target_coords, "
       "Tensor? weight, Tensor? teacher_weight, Tensor? grad_scale, float beta, int normalize, "

@@ -56,16 +56,26 @@ class HhdBuffers {
 template <class A>
 inline constexpr A kUnderflow = sizeof(A) == 8 ? A(1e-290) : A(1e-25);
 
-// log sum w exp(z), the terms given to `each`'s callback as (weight, z); -inf for an empty sum.
-template <class A, class Each>
-HHD_INLINE A log_sum_exp(const Each& each) {
-  A top = static_cast<A>(-__builtin_inf());
-  each([&](A w, A z) { top = w > 0 && z > top ? z : top; });
-  if (!is_finite(top)) return top;
-  A sum = 0;
-  each([&](A w, A z) { sum += w > 0 ? w * exp_of(z - top) : 0; });
-  return top + log_of(sum);
-}
+// sum w e over some pixels as `sum` x exp(beta (top - max)), `top` their largest logit: for sums
+// that would underflow. `each` calls back with every pixel's weight and logit. Differences are
+// taken between logits, so that the largest contributes exactly its weight.
+template <class A>
+struct ScaledSum {
+  A top;
+  A sum;  // 0 where every logit is -inf, or there is none
+  A beta;
+
+  template <class Each>
+  HHD_INLINE static ScaledSum of(A beta, const Each& each) {
+    A top = -__builtin_inff(), sum = 0;
+    each([&](A w, A s) { top = w > 0 && s > top ? s : top; });
+    if (is_finite(top)) each([&](A w, A s) { sum += w > 0 ? w * exp_of((s - top) * beta) : 0; });
+    return {top, sum, beta};
+  }
+
+  // A pixel's part of the whole.
+  HHD_INLINE A share(A w, A s) const { return w * exp_of((s - top) * beta) / sum; }
+};
 
 inline constexpr float kInfinity = __builtin_inff();
 
@@ -115,9 +125,9 @@ class WindowedKl {
     // The other masses' log p holds the softmax's own sum, which no longer cancels.
     if (teacher_on_zero_ != 0) g.constant -= factor * teacher_on_zero_ * inverse_teacher_ / p_.sum;
     if (rest_underflows) {
+      const ScaledSum<A> rest = scaled_rest();
       for_uncovered([&](int64_t i, int64_t x, A w) {
-        const A z = p_.log_of_e(map_.row(i)[x]);
-        buffers_.patch(i)[x] -= factor * rest_share * w * exp_of(z - log_rest_);
+        buffers_.patch(i)[x] -= factor * rest_share * rest.share(w, map_.row(i)[x]);
       });
     } else if (rest_known_) {
       g.uncovered -= factor * rest_share / rest_;
@@ -187,14 +197,23 @@ class WindowedKl {
   HHD_INLINE void measure_interpolated(int64_t n, int64_t m, A* mass, A* log_mass) {
     *mass = 0;
     student_.for_taps(n, m, [&](int64_t i, int64_t x, A w) { *mass += w * p_.e.row(i)[x]; });
+    *log_mass = log_of(*mass);
     if (*mass < kUnderflow<A>) {
-      *log_mass = log_sum_exp<A>([&](const auto& term) {
-        student_.for_taps(n, m,
-                          [&](int64_t i, int64_t x, A w) { term(w, p_.log_of_e(map_.row(i)[x])); });
-      });
-    } else {
-      *log_mass = log_of(*mass);
+      const ScaledSum<A> cell = scaled_cell(n, m);
+      *log_mass = cell.sum > 0 ? p_.log_of_e(cell.top) + log_of(cell.sum) : -kInfinity;
     }
+  }
+
+  HHD_INLINE ScaledSum<A> scaled_cell(int64_t n, int64_t m) const {
+    return ScaledSum<A>::of(beta_, [&](const auto& add) {
+      student_.for_taps(n, m, [&](int64_t i, int64_t x, A w) { add(w, map_.row(i)[x]); });
+    });
+  }
+
+  HHD_INLINE ScaledSum<A> scaled_rest() const {
+    return ScaledSum<A>::of(beta_, [&](const auto& add) {
+      for_uncovered([&](int64_t i, int64_t x, A w) { add(w, map_.row(i)[x]); });
+    });
   }
 
   HHD_INLINE void measure_rest() {
@@ -202,10 +221,9 @@ class WindowedKl {
         sum_uncovered(p_, student_.y.cover, student_.x.cover, student_.y.first, student_.y.last);
     log_rest_ = log_of(rest_);
     if (rest_ < kUnderflow<A>) {
-      log_rest_ = log_sum_exp<A>([&](const auto& term) {
-        for_uncovered([&](int64_t i, int64_t x, A w) { term(w, p_.log_of_e(map_.row(i)[x])); });
-      });
-      rest_known_ = is_finite(log_rest_);
+      const ScaledSum<A> rest = scaled_rest();
+      rest_known_ = rest.sum > 0;
+      log_rest_ = p_.log_of_e(rest.top) + log_of(rest.sum);
       if (!rest_known_) {
         rest_ = 0;
         log_rest_ = log_zero();
@@ -249,13 +267,14 @@ class WindowedKl {
       for (int64_t m = 0; m < student_.x.cells; ++m) {
         const int64_t cell = n * student_.x.cells + m;
         const A b = buffers_.teacher()[cell] * inverse_teacher_;
-        const A mass = buffers_.mass()[cell], log_mass = buffers_.log_mass()[cell];
+        const A mass = buffers_.mass()[cell];
+        const bool underflows = mass < kUnderflow<A>;
+        const ScaledSum<A> scaled = underflows ? scaled_cell(n, m) : ScaledSum<A>{};
         student_.for_taps(n, m, [&](int64_t i, int64_t x, A w) {
           const A e = w * p_.e.row(i)[x];
-          const A z = p_.log_of_e(map_.row(i)[x]);
-          const A share = z == -kInfinity        ? 0
-                          : mass < kUnderflow<A> ? w * exp_of(z - log_mass)
-                                                 : e / mass;
+          const A share = !underflows      ? e / mass
+                          : scaled.sum > 0 ? scaled.share(w, map_.row(i)[x])
+                                           : 0;
           buffers_.patch(i)[x] += factor * (e * inverse_total - b * share);
         });
       }

@@ -95,6 +95,8 @@ HHD_INLINE Point<A> debiased_center(const Plane<A>& map, const Softmax<A>& p, Po
     for (int64_t x = 0; x < map.padded; ++x) cover_x[x] = x >= left && x < right;
     const A outside = sum_uncovered(p, cover_y, cover_x, top, bottom) / p.sum;
     r = clamp_to(outside * static_cast<A>(pixels) / static_cast<A>(pixels - boxed), A(0), A(0.5));
+    // A map with NaN keeps the teacher's centre: it must not slip out of its window and the loss.
+    if (is_nan(r)) r = 0;
   }
   return {debiased_shift(t.x, r, map.width, window_w),
           debiased_shift(t.y, r, map.height, window_h)};

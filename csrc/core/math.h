@@ -18,13 +18,13 @@ HHD_INLINE Vec<float> exp2_nonpositive(Vec<float> t) {
   const Vec<float> magic = splat(12582912.0f);
   const Vec<float> shifted = t + magic;
   const Vec<float> f = t - (shifted - magic);
-  // Minimax in relative error on [-1/2, 1/2] (Lawson iteration): 7.5e-8, about half an ulp.
-  Vec<float> p = splat(0x1.5c08e4p-10f);
-  p = p * f + 0x1.3d0c52p-7f;
-  p = p * f + 0x1.c6b6e4p-5f;
-  p = p * f + 0x1.ebf918p-3f;
-  p = p * f + 0x1.62e428p-1f;
-  p = p * f + 0x1.000002p+0f;
+  // Minimax in relative error on [-1/2, 1/2] with 2^0 = 1 exactly (Lawson iteration): 9.1e-8.
+  Vec<float> p = splat(0x1.5bba14p-10f);
+  p = p * f + 0x1.3cea88p-7f;
+  p = p * f + 0x1.c6b752p-5f;
+  p = p * f + 0x1.ebf9bcp-3f;
+  p = p * f + 0x1.62e42ap-1f;
+  p = p * f + 1.0f;
   Bits<float> n;
   std::memcpy(&n, &shifted, sizeof n);
   // n = -127 makes the exponent field 0, a factor of exactly 0.

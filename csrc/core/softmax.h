@@ -123,13 +123,10 @@ struct Softmax {
   A max;
   A sum;
   A x, y;  // expectation, heatmap pixels
-  // e = 2^((S - base) rate - shift), where one of base and shift is 0.
-  A base, rate, shift;
+  A beta;
 
-  // ln e of a logit, rounded as e's own exponent is, so that the two agree to the last digits.
-  HHD_INLINE A log_of_e(A s) const {
-    return ((s - base) * rate - shift) * static_cast<A>(0.6931471805599453);
-  }
+  // ln e of a logit, also where e itself is 0.
+  HHD_INLINE A log_of_e(A s) const { return (s - max) * beta; }
 };
 
 // Memory for the softmax of one map at a time.
@@ -148,20 +145,8 @@ class SoftmaxBuffers {
   // that a gradient goes to next: it is fetched into the cache on the way.
   HHD_INLINE Softmax<A> compute(const Plane<A>& map, A max, double beta,
                                 const A* soon_written = nullptr) const {
-    const A rate = static_cast<A>(beta * kLog2E);
-    const A* next = soon_written != nullptr ? soon_written : e_.get();
-    // One multiply-add forms the exponent, unless beta max itself would overflow.
-    if (is_finite(max * rate)) return compute_from<false>(map, max, 0, rate, max * rate, next);
-    return compute_from<true>(map, max, max, rate, 0, next);
-  }
-
-  HHD_INLINE const A* columns() const { return columns_.get(); }
-
- private:
-  template <bool kFromBase>
-  HHD_INLINE Softmax<A> compute_from(const Plane<A>& map, A max, A base, A rate, A shift,
-                                     const A* soon_written) const {
-    const Vec<A> bases = splat(base), rates = splat(rate), shifts = splat(shift);
+    const Vec<A> rate = splat(static_cast<A>(beta * kLog2E)), shift = splat(max);
+    if (soon_written == nullptr) soon_written = e_.get();
     // Local copies: a store could change any member, as far as the compiler knows.
     const int64_t height = map.height, padded = padded_;
     const A* columns = columns_.get();
@@ -175,8 +160,7 @@ class SoftmaxBuffers {
       const A* following = map.row(i + height);
       Vec<A> row_sum{};
       const auto take = [&](int64_t x) {
-        const Vec<A> s = load(row + x);
-        const Vec<A> e = exp2_nonpositive(kFromBase ? (s - bases) * rates : s * rates - shifts);
+        const Vec<A> e = exp2_nonpositive((load(row + x) - shift) * rate);
         store(out + x, e);
         row_sum += e;
         moment_x += e * load(columns + x);
@@ -196,17 +180,14 @@ class SoftmaxBuffers {
       soon_written += padded;
     }
     const A sum = sum_lanes<A>(total);
-    return {{e_.get(), padded, height, map.width, padded},
-            row_sums,
-            max,
-            sum,
-            sum_lanes<A>(moment_x) / sum,
-            sum_lanes<A>(moment_y) / sum,
-            base,
-            rate,
-            shift};
+    const A x = sum_lanes<A>(moment_x) / sum, y = sum_lanes<A>(moment_y) / sum;
+    const Plane<A> e{e_.get(), padded, height, map.width, padded};
+    return {e, row_sums, max, sum, x, y, static_cast<A>(beta)};
   }
 
+  HHD_INLINE const A* columns() const { return columns_.get(); }
+
+ private:
   const int64_t padded_;
   Buffer<A> e_, row_sums_, columns_;
 };

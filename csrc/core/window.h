@@ -137,8 +137,13 @@ class WindowFrame {
       for (int64_t m = 0; m < x.cells; ++m) {
         const int64_t j = x.pixel[2 * m];
         A sum = 0;
+        // A cell without a pixel stays 0 even where the scale is NaN.
+        if (i < 0 || j < 0) {
+          out[m] = 0;
+          continue;
+        }
         if (nearest()) {
-          if (i >= 0 && j >= 0) sum = value(plane.row(i), j);
+          sum = value(plane.row(i), j);
         } else {
           for_taps(n, m, [&](int64_t a, int64_t b, A w) { sum += w * value(plane.row(a), b); });
         }

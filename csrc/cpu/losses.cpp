@@ -88,7 +88,8 @@ std::tuple<Tensor, Tensor> hhd_loss(const Tensor& logits, const Tensor& centers,
                                     const Tensor& windows, const std::optional<Tensor>& weight,
                                     double beta, int64_t normalize, int64_t divergence,
                                     int64_t locate, int64_t sampling, int64_t border,
-                                    int64_t reduction, double eps, bool with_grad) {
+                                    int64_t reduction, double eps, double hhd_weight,
+                                    bool with_grad) {
   Tensor grad = gradient_for(logits, with_grad);
   LossViews views = views_of(logits, centers, windows, grad, with_grad);
   views.teacher_weight = view_of(weight, "weight", {views.logits.size[0], views.logits.size[1]});
@@ -102,9 +103,9 @@ std::tuple<Tensor, Tensor> hhd_loss(const Tensor& logits, const Tensor& centers,
                 {1, 1},
                 1,
                 0,
-                1};
+                hhd_weight};
   const Terms terms = run(views, args, reduction, 1);
-  return {scalar(logits, terms.hhd), grad};
+  return {scalar(logits, hhd_weight * terms.hhd), grad};
 }
 
 std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> joint_loss(
@@ -122,7 +123,9 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> joint_loss(
   Tensor confidence = empty_of(logits, {b, k}, dtype);
   views.coords = view_of(coords, "coords", {b, k, 2});
   views.confidence = view_of(confidence, "confidence", {b, k});
-  views.target_coords = view_of(target_coords, "target_coords", {b, k, 2});
+  if (static_cast<CoordinateLoss>(coordinate_loss) != CoordinateLoss::kNone) {
+    views.target_coords = view_of(target_coords, "target_coords", {b, k, 2});
+  }
   views.weight = view_of(weight, "weight", {b, k});
   views.teacher_weight =
       view_of(teacher_weight.has_value() ? teacher_weight : weight, "teacher_weight", {b, k});

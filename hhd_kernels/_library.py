@@ -1,0 +1,84 @@
+"""Loads the compiled ops (`libhhd_kernels.so`, beside this file) and registers their Python half.
+
+The library holds the schemas and the kernels; shape functions ("fakes") and autograd formulas are
+in the op's Python file. Without the library the registration helpers do nothing.
+"""
+
+import ctypes
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+PATH = Path(__file__).with_name("libhhd_kernels.so")
+
+
+def _load() -> str | None:
+    if not PATH.is_file():
+        return f"{PATH.name} is not beside the package (no C++ compiler when it was installed?)"
+    try:
+        torch.ops.load_library(str(PATH))
+    except OSError as error:
+        return f"{PATH.name} does not load into torch {torch.__version__}: {error}"
+    return None
+
+
+ERROR: str | None = _load()
+"""Why the compiled ops are absent; None where they are loaded."""
+
+
+def cpu_error() -> str | None:
+    """Why the loaded library has no instruction set to run on the CPU; None if it has."""
+    capability = ctypes.CDLL(str(PATH)).hhd_cpu_capability
+    capability.restype = ctypes.c_char_p
+    name: str = capability().decode()
+    return name.removeprefix("error: ") if name.startswith("error: ") else None
+
+
+def has_kernels(dispatch_key: str) -> bool:
+    """Whether the loaded library has kernels for a device, "CPU" or "CUDA"."""
+    return ERROR is None and torch._C._dispatch_has_kernel_for_dispatch_key(
+        "hhd::normalize", dispatch_key
+    )
+
+
+def fake(op: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Decorator: the function gives the op's outputs without data."""
+    if ERROR is not None:
+        return lambda function: function
+    return torch.library.register_fake(f"hhd::{op}")
+
+
+def autograd(
+    op: str, backward: Callable[..., Any], setup_context: Callable[..., None] | None = None
+) -> None:
+    """Register the op's derivative."""
+    if ERROR is None:
+        torch.library.register_autograd(f"hhd::{op}", backward, setup_context=setup_context)
+
+
+_implementations = torch.library.Library("hhd", "IMPL") if ERROR is None else None
+
+
+def no_derivative(op: str) -> None:
+    """Make the op's outputs constants for autograd, at no cost per call."""
+    if _implementations is not None:
+        _implementations.impl(op, torch.library.fallthrough_kernel, "Autograd")
+
+
+def first_derivative_only(op: str) -> None:
+    """Make a second derivative through `<op>_backward` an error that says what to do."""
+
+    def refuse(ctx: Any, *grads: Any) -> None:
+        raise RuntimeError(second_derivative(op))
+
+    autograd(f"{op}_backward", refuse)
+
+
+def second_derivative(op: str) -> str:
+    """The message for a second derivative that no kernel computes."""
+    return (
+        f"hhd_kernels.{op}: second derivatives are not implemented in the fused kernels;"
+        " use hhd_kernels.use_backend('reference')"
+    )

@@ -1,0 +1,154 @@
+"""Which implementation runs an op: the tensor's device decides, or the user.
+
+Explicit choices are `use_backend(...)` and, for a whole process, the environment variable
+HHD_BACKEND. An explicit choice that cannot run raises; without one, an op whose kernels are absent
+runs its plain-PyTorch reference, and the process is told so once.
+"""
+
+import os
+import warnings
+from dataclasses import dataclass
+from types import TracebackType
+
+import torch
+from torch import Tensor
+
+from hhd_kernels import _library
+
+BACKENDS = ("reference", "cpu", "cuda", "triton")
+
+
+def _named(name: str | None, source: str) -> str | None:
+    if name is not None and name not in BACKENDS:
+        raise ValueError(f"{source} is {name!r}; it takes one of {', '.join(map(repr, BACKENDS))}")
+    return name
+
+
+# A plain global: torch.compile guards on it, whereas a ContextVar breaks fullgraph=True.
+_chosen: str | None = _named(os.environ.get("HHD_BACKEND") or None, "HHD_BACKEND")
+_told: set[str] = set()
+
+
+class use_backend:
+    """Context manager: every op inside runs on `name`, "reference", "cpu", "cuda" or "triton".
+
+    The choice holds for the whole process, other threads included. A backward pass uses what its
+    forward pass used, wherever it is called.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = _named(name, "use_backend's name")
+        self._before: str | None = None
+
+    def __enter__(self) -> None:
+        global _chosen
+        self._before = _chosen
+        _chosen = self._name
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        global _chosen
+        _chosen = self._before
+
+
+def resolve(op: str, tensor: Tensor) -> str:
+    """The backend that runs `op` on `tensor`.
+
+    Raises RuntimeError, with the reason, if the user chose one that cannot.
+    """
+    device = tensor.device.type
+    if _chosen is None:
+        name = "cpu" if device == "meta" else device
+        if name in BACKENDS and obstacle(name, device) is None:
+            return name
+        _tell(device)
+        return "reference"
+    reason = obstacle(_chosen, device)
+    if reason is not None:
+        raise RuntimeError(f"hhd_kernels.{op}: the backend {_chosen!r} cannot run: {reason}")
+    return _chosen
+
+
+_CPU_ABSENT = _library.ERROR or _library.cpu_error()
+_CUDA_ABSENT = (
+    None if _library.has_kernels("CUDA") else _library.ERROR or "built without CUDA kernels"
+)
+
+
+def obstacle(name: str, device: str) -> str | None:
+    """Why backend `name` cannot run on a tensor of this device type; None if it can."""
+    if name == "reference":
+        return None
+    if name == "triton":
+        return "this version has no Triton kernels"
+    if device not in (name, "meta"):
+        return f"the tensor is on {device}"
+    return _CPU_ABSENT if name == "cpu" else _CUDA_ABSENT
+
+
+@torch.compiler.assume_constant_result
+def _tell(device: str) -> None:
+    """Warn once per device type that the reference runs; also while torch.compile traces."""
+    if device in _told:
+        return
+    _told.add(device)
+    reason = (
+        obstacle(device, device) if device in BACKENDS else f"no kernels for the device {device}"
+    )
+    warnings.warn(
+        f"hhd_kernels runs its plain-PyTorch reference on {device}: {reason}."
+        " `python -m hhd_kernels.info` says more; use_backend('reference') silences this.",
+        RuntimeWarning,
+        stacklevel=4,
+    )
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What `explain` found; `str()` of it is a short table."""
+
+    op: str
+    tensors: tuple[str, ...]
+    backend: str | None
+    """What would run; None if the user's choice cannot."""
+    reasons: dict[str, str]
+    """For each backend, why it would or would not run."""
+
+    def __str__(self) -> str:
+        lines = [f"{self.op}({', '.join(self.tensors)}) runs on {self.backend or 'nothing'}"]
+        lines += [f"  {name:<10} {reason}" for name, reason in self.reasons.items()]
+        return "\n".join(lines)
+
+
+def explain(op: str, *tensors: Tensor) -> Explanation:
+    """Say which backend would run `op` on these tensors, and why the others would not.
+
+    Args:
+        op: an op's name, for instance "soft_argmax".
+        tensors: its tensors; the first decides.
+    """
+    if not tensors:
+        raise ValueError("explain got no tensor; it takes the op's tensors after its name")
+    device = tensors[0].device.type
+    obstacles = {name: obstacle(name, device) for name in BACKENDS}
+    if _chosen is not None:
+        backend = _chosen if obstacles[_chosen] is None else None
+        cause = "chosen with use_backend or HHD_BACKEND"
+    else:
+        native = "cpu" if device == "meta" else device
+        backend = native if obstacles.get(native, "unknown device") is None else "reference"
+        cause = f"the default for {device}" if backend == native else "nothing faster can run"
+    reasons = {
+        name: f"runs: {cause}"
+        if name == backend
+        else f"cannot run: {reason}"
+        if reason
+        else "can run, not chosen"
+        for name, reason in obstacles.items()
+    }
+    described = tuple(f"{list(t.shape)} {str(t.dtype)[6:]} {t.device}" for t in tensors)
+    return Explanation(op, described, backend, reasons)

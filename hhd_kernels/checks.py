@@ -1,0 +1,119 @@
+"""Argument checks: one sentence that names the argument, what it got and what it takes.
+
+They read only metadata (no tensor operation, no host sync), so they are cheap and can be traced.
+"""
+
+import math
+from enum import IntEnum
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hhd_kernels import options
+
+FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
+_CODES: dict[type[IntEnum], dict[str, int]] = {
+    kind: {member.name.lower(): int(member) for member in kind}
+    for kind in (
+        options.Normalize,
+        options.Divergence,
+        options.Locate,
+        options.Refine,
+        options.Sampling,
+        options.Border,
+        options.CoordinateLoss,
+        options.Reduction,
+    )
+}
+
+
+def tensor(name: str, value: Any) -> None:
+    """Raise unless `value` is a floating-point tensor the ops can read."""
+    if not isinstance(value, Tensor):
+        raise TypeError(f"{name} is a {type(value).__name__}; it takes a torch.Tensor")
+    if value.dtype not in FLOATS:
+        raise TypeError(
+            f"{name} has dtype {value.dtype}; it takes float16, bfloat16, float32 or float64"
+        )
+
+
+def maps(name: str, value: Any) -> None:
+    """Raise unless `value` is a batch of maps, [B, K, H, W] with at least one pixel each."""
+    tensor(name, value)
+    if value.dim() != 4:
+        raise ValueError(f"{name} has shape {list(value.shape)}; it takes maps [B, K, H, W]")
+    if value.shape[2] < 1 or value.shape[3] < 1:
+        raise ValueError(f"{name} has shape {list(value.shape)}; H and W must be at least 1")
+
+
+def like(name: str, value: Any, like_name: str, like: Tensor, *tail: int) -> None:
+    """Raise unless `value` is [B, K, *tail], with B, K and the device of the tensor `like`."""
+    tensor(name, value)
+    if value.shape != (*like.shape[:2], *tail):
+        raise ValueError(
+            f"{name} has shape {list(value.shape)}; it takes {[*like.shape[:2], *tail]}"
+            f" beside {like_name} of shape {list(like.shape)}"
+        )
+    _same_device(name, value, like_name, like)
+
+
+def _same_device(name: str, value: Tensor, like_name: str, like: Tensor) -> None:
+    if value.device != like.device:
+        raise ValueError(f"{name} is on {value.device}; it takes {like.device}, as {like_name} has")
+
+
+def weight(name: str, value: Any, like_name: str, like_: Tensor) -> Tensor:
+    """A weight per joint, [B, K]; bools and integers become float32."""
+    if isinstance(value, Tensor) and not (value.is_floating_point() or value.is_complex()):
+        value = value.to(torch.float32)
+    like(name, value, like_name, like_)
+    return value
+
+
+def scalar(name: str, value: Any, like_name: str, like: Tensor) -> None:
+    """Raise unless `value` is a scalar tensor on the device of the tensor `like`."""
+    tensor(name, value)
+    if value.dim() != 0:
+        raise ValueError(f"{name} has shape {list(value.shape)}; it takes a scalar tensor, []")
+    _same_device(name, value, like_name, like)
+
+
+def choice(name: str, value: Any, kind: type[IntEnum]) -> int:
+    """The integer an op takes for the choice called `value`."""
+    codes = _CODES[kind]
+    if not isinstance(value, str) or value not in codes:
+        raise ValueError(f"{name} is {value!r}; it takes one of {', '.join(map(repr, codes))}")
+    return codes[value]
+
+
+def positive(name: str, value: Any) -> float:
+    """A positive, finite Python number as a float."""
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        raise TypeError(f"{name} is a {type(value).__name__}; it takes a Python number")
+    if not 0 < value < math.inf:
+        raise ValueError(f"{name} is {value}; it takes a positive, finite number")
+    return float(value)
+
+
+def non_negative(name: str, value: Any) -> float:
+    """A finite Python number >= 0 as a float."""
+    return 0.0 if value == 0 and not isinstance(value, Tensor) else positive(name, value)
+
+
+def window(name: str, value: Any) -> tuple[int, int]:
+    """A window's (rows, columns), each at least 1."""
+    if (
+        not isinstance(value, (tuple, list))
+        or len(value) != 2
+        or not all(isinstance(size, int) and size >= 1 for size in value)
+    ):
+        raise ValueError(f"{name} is {value!r}; it takes (rows, columns), integers of at least 1")
+    return value[0], value[1]
+
+
+def odd(name: str, value: Any) -> int:
+    """An odd integer of at least 1."""
+    if not isinstance(value, int) or value < 1 or value % 2 == 0:
+        raise ValueError(f"{name} is {value!r}; it takes an odd integer of at least 1")
+    return value

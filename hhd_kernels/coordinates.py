@@ -1,0 +1,80 @@
+"""Conversions between heatmap pixels and the coordinates other code uses.
+
+Ours: (x, y) in heatmap pixels, the centre of column i is x = i. Sizes are (width, height). Every
+function takes coordinates [..., 2] as a NumPy array or a torch tensor and returns the same kind.
+"""
+
+from typing import Any
+
+Size = tuple[int, int]
+
+
+def heatmap_to_unit(coords: Any, heatmap_size: Size) -> Any:
+    """Heatmap pixels to x / W, in [0, (W-1)/W]: mmpose's integral head and regression labels."""
+    width, height = heatmap_size
+    return _affine(coords, (1 / width, 1 / height), (0, 0))
+
+
+def unit_to_heatmap(coords: Any, heatmap_size: Size) -> Any:
+    """The inverse of `heatmap_to_unit`."""
+    return _affine(coords, heatmap_size, (0, 0))
+
+
+def heatmap_to_dsnt(coords: Any, heatmap_size: Size) -> Any:
+    """Heatmap pixels to (2x + 1) / W - 1, in (-1, 1): pixel centres as dsntnn has them."""
+    width, height = heatmap_size
+    return _affine(coords, (2 / width, 2 / height), (1 / width - 1, 1 / height - 1))
+
+
+def dsnt_to_heatmap(coords: Any, heatmap_size: Size) -> Any:
+    """The inverse of `heatmap_to_dsnt`: ((x + 1) W - 1) / 2."""
+    width, height = heatmap_size
+    return _affine(coords, (width / 2, height / 2), ((width - 1) / 2, (height - 1) / 2))
+
+
+def heatmap_to_input(coords: Any, heatmap_size: Size, input_size: Size) -> Any:
+    """Heatmap pixels to input pixels by the stride, left aligned: HRNet, mmpose's MSRA codec."""
+    return _affine(coords, _ratio(input_size, heatmap_size), (0, 0))
+
+
+def input_to_heatmap(coords: Any, heatmap_size: Size, input_size: Size) -> Any:
+    """The inverse of `heatmap_to_input`, not rounded."""
+    return _affine(coords, _ratio(heatmap_size, input_size), (0, 0))
+
+
+def heatmap_to_input_udp(coords: Any, heatmap_size: Size, input_size: Size) -> Any:
+    """Heatmap pixels to input pixels, corner on corner: UDP, scale (input - 1) / (heatmap - 1).
+
+    mmpose's UDP codec encodes so, but decodes with input / (heatmap - 1).
+    """
+    return _affine(coords, _udp_ratio(input_size, heatmap_size), (0, 0))
+
+
+def input_to_heatmap_udp(coords: Any, heatmap_size: Size, input_size: Size) -> Any:
+    """The inverse of `heatmap_to_input_udp`."""
+    return _affine(coords, _udp_ratio(heatmap_size, input_size), (0, 0))
+
+
+def _ratio(numerator: Size, denominator: Size) -> tuple[float, float]:
+    return numerator[0] / denominator[0], numerator[1] / denominator[1]
+
+
+def _udp_ratio(numerator: Size, denominator: Size) -> tuple[float, float]:
+    if min(*numerator, *denominator) < 2:
+        raise ValueError(
+            f"sizes {numerator} and {denominator}: UDP takes widths and heights of at least 2"
+        )
+    return _ratio((numerator[0] - 1, numerator[1] - 1), (denominator[0] - 1, denominator[1] - 1))
+
+
+def _affine(coords: Any, scale: tuple[float, float], offset: tuple[float, float]) -> Any:
+    if coords.shape[-1:] != (2,):
+        raise ValueError(f"coords has shape {list(coords.shape)}; it takes (x, y), [..., 2]")
+    axes = [coords[..., axis] * scale[axis] + offset[axis] for axis in (0, 1)]
+    if hasattr(coords, "new_empty"):
+        import torch
+
+        return torch.stack(axes, dim=-1)
+    import numpy
+
+    return numpy.stack(axes, axis=-1)

@@ -1,0 +1,394 @@
+"""The heatmap distillation loss between the student's and the teacher's windows."""
+
+import math
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from hhd_kernels import _library, backend, checks
+from hhd_kernels.crop import Axis, Place, place, read, taps
+from hhd_kernels.locate import student_reference
+from hhd_kernels.normalize import accumulator, log_softmax, normalized
+from hhd_kernels.options import Border, Divergence, Locate, Normalize, Reduction, Sampling
+from hhd_kernels.teacher_targets import TeacherTargets
+
+LOG_TINY = math.log(1.1754943508222875e-38)
+"""The log of a student mass that is exactly zero: the smallest normal float32."""
+
+
+class HHDOptions(NamedTuple):
+    """How windows are compared, in the order of the ops' arguments."""
+
+    beta: float
+    normalize: int
+    divergence: int
+    locate: int
+    sampling: int
+    border: int
+    reduction: int
+    eps: float
+
+
+def hhd_options(
+    beta: float,
+    normalize: str,
+    divergence: str,
+    locate: str,
+    sampling: str,
+    border: str,
+    reduction: str,
+    eps: float,
+) -> HHDOptions:
+    """Check the options of `hhd_loss` and turn them into what the ops take."""
+    if divergence == "kl" and normalize != "softmax":
+        raise ValueError(
+            f"normalize is {normalize!r}; divergence='kl' takes a student normalized by 'softmax'"
+        )
+    return HHDOptions(
+        checks.positive("beta", beta),
+        checks.choice("normalize", normalize, Normalize),
+        checks.choice("divergence", divergence, Divergence),
+        checks.choice("locate", locate, Locate),
+        checks.choice("sampling", sampling, Sampling),
+        checks.choice("border", border, Border),
+        checks.choice("reduction", reduction, Reduction),
+        checks.positive("eps", eps),
+    )
+
+
+def hhd_loss(
+    student_logits: Tensor,
+    targets: TeacherTargets,
+    weight: Tensor | None = None,
+    *,
+    beta: float = 10.0,
+    normalize: str = "softmax",
+    divergence: str = "kl",
+    locate: str = "peak",
+    sampling: str = "nearest",
+    border: str = "mirror",
+    reduction: str = "mean",
+    eps: float = 1e-6,
+) -> Tensor:
+    """Compare the student's window A, cropped from its normalised map, with the teacher's Bt.
+
+    Args:
+        student_logits: S, [B, K, H, W].
+        targets: of teacher maps of the same H x W, see `teacher_targets`.
+        weight: non-negative, [B, K]; None is ones. It selects: a joint of weight 0 contributes
+            exactly 0 to loss and gradient, whatever its maps hold.
+        beta: inverse temperature of the student's softmax.
+        normalize: of the student's map, see `normalize`.
+        divergence: "sse": sum (A - Bt)^2. "kl": KL(teacher || student) over the window's cells and
+            one rest bin, the in-map mass outside the window, both sides renormalised over cells and
+            rest; takes normalize="softmax" and non-negative teacher windows. A zero teacher window
+            gives 0; a student mass that is exactly 0 counts as the smallest normal float32.
+        locate: where the student's window lies, see `locate_student`.
+        sampling, border: see `crop`; they must be those of the targets. With border="skip" a joint
+            whose window leaves the map, the student's or the teacher's, contributes 0.
+        reduction: "mean": sum w l / sum w, 0 if the given weights sum to 0. "official":
+            sum w l / B.
+        eps: smallest divisor of the student's normalisation.
+
+    Returns:
+        A scalar, float32 (float64 for float64 logits). Differentiable once, in `student_logits`
+        only.
+    """
+    options = hhd_options(beta, normalize, divergence, locate, sampling, border, reduction, eps)
+    return loss_of(student_logits, targets, weight, options)
+
+
+def loss_of(
+    logits: Tensor,
+    targets: TeacherTargets,
+    weight: Tensor | None,
+    options: HHDOptions,
+    hhd_weight: float = 1.0,
+) -> Tensor:
+    """`hhd_loss` with checked options, times `hhd_weight`."""
+    check_pair(logits, targets)
+    if weight is not None:
+        weight = checks.weight("weight", weight, "student_logits", logits)
+    if backend.resolve("hhd_loss", logits) == "reference":
+        return hhd_weight * reference(logits, targets, weight, options)
+    arguments = (targets.centers, targets.windows, weight, *options, hhd_weight)
+    return call(torch.ops.hhd.hhd_loss, logits, *arguments)[0]
+
+
+def check_pair(logits: Tensor, targets: TeacherTargets) -> None:
+    """Raise unless `logits` are maps and `targets` belong to as many of them."""
+    checks.maps("student_logits", logits)
+    if not isinstance(targets, TeacherTargets):
+        raise TypeError(f"targets is a {type(targets).__name__}; it takes TeacherTargets")
+    checks.like("targets.centers", targets.centers, "student_logits", logits, 2)
+    checks.like(
+        "targets.windows", targets.windows, "student_logits", logits, *targets.windows.shape[2:]
+    )
+    if targets.windows.dim() != 4:
+        raise ValueError(
+            f"targets.windows has shape {list(targets.windows.shape)};"
+            " it takes [B, K, rows, columns]"
+        )
+
+
+def reference(
+    logits: Tensor, targets: TeacherTargets, weight: Tensor | None, options: HHDOptions
+) -> Tensor:
+    """`hhd_loss` in plain PyTorch."""
+    maps = logits.to(accumulator(logits))
+    return Pair(maps, targets, weight, options).loss(maps)
+
+
+def select(maps: Tensor, selected: Tensor) -> Tensor:
+    """The same maps; gradients that reach an unselected map, even NaN ones, end here as 0."""
+    return torch.where(selected[..., None, None], maps, maps.detach())
+
+
+class Pair:
+    """Both windows of every joint: where they lie, what the teacher's holds, which joints count."""
+
+    def __init__(
+        self, maps: Tensor, targets: TeacherTargets, weight: Tensor | None, options: HHDOptions
+    ) -> None:
+        self.options = options
+        dtype = maps.dtype
+        self.weight = (
+            torch.ones(maps.shape[:2], dtype=dtype, device=maps.device)
+            if weight is None
+            else weight.detach().to(dtype)
+        )
+        self.selected = self.weight != 0
+        # An unselected joint's targets may be NaN; with neutral ones its gradient is a plain 0.
+        windows = targets.windows.detach().to(dtype)
+        self.windows = torch.where(self.selected[..., None, None], windows, 0)
+        centers = torch.where(self.selected[..., None], targets.centers.detach().to(dtype), 0)
+
+        size = (windows.shape[2], windows.shape[3])
+        student_centers = student_reference(
+            maps.detach(), centers, options.locate, options.beta, *size
+        )
+        self.student = place(student_centers, size, maps, options.sampling, options.border)
+        self.teacher = place(centers, size, maps, options.sampling, options.border)
+        self.selects = weight is not None or options.border == Border.SKIP
+        if options.border == Border.SKIP:
+            self.selected = self.selected & self.student.whole & self.teacher.whole
+
+    def loss(self, maps: Tensor) -> Tensor:
+        """The reduced loss of student maps, of the accumulator's dtype."""
+        options = self.options
+        if self.selects:
+            maps = select(maps, self.selected)
+        if options.divergence == Divergence.SSE:
+            a = read(normalized(maps, options.normalize, options.beta, options.eps), self.student)
+            losses = (a - self.windows).square().sum(dim=(2, 3))
+        else:
+            losses = self.kl(log_softmax(maps, options.beta))
+        return reduce(losses, self.weight, self.selected, options.reduction, maps.shape[0])
+
+    def kl(self, log_p: Tensor) -> Tensor:
+        """KL(teacher || student) over cells and rest for the student's log p, as [B, K]."""
+        covered = torch.where(self.teacher.inside, self.windows, 0).sum(dim=(2, 3))
+        teacher = torch.cat(
+            (self.windows.flatten(2), (1 - covered).clamp_min(0)[..., None]), dim=-1
+        )
+        teacher = teacher / teacher.sum(-1, keepdim=True)
+
+        log_mass = torch.cat(
+            (log_cells(log_p, self.student).flatten(2), log_rest(log_p, self.student)[..., None]),
+            dim=-1,
+        )
+        log_student = torch.where(log_mass == -torch.inf, LOG_TINY, log_mass)
+        log_student = log_student - log_sum(log_mass, -1)[..., None]
+
+        terms = torch.where(teacher <= 0, 0, teacher * (teacher.log() - log_student))
+        return torch.where(self.windows.sum(dim=(2, 3)) == 0, 0, terms.sum(-1))
+
+
+def log_cells(log_p: Tensor, where: Place) -> Tensor:
+    """The log of the mass in every cell of a window, -inf for none, [B, K, rows, columns]."""
+    terms = [values + weight.log() for values, weight in taps(log_p, where)]
+    return torch.where(where.filled, log_sum(torch.stack(terms), 0), -torch.inf)
+
+
+def log_rest(log_p: Tensor, where: Place) -> Tensor:
+    """The log of the in-map mass that no in-map cell of the window holds, -inf for none, [B, K]."""
+    size = where.inside.shape[2:]
+    rows = _held(where.rows, size[0], log_p.shape[2])
+    columns = _held(where.columns, size[1], log_p.shape[3])
+    share = 1 - rows[..., :, None] * columns[..., None, :]
+    return log_sum((log_p + share.log()).flatten(2), -1)
+
+
+def _held(axis: Axis, size: int, length: int) -> Tensor:
+    """How much of every line of the map the window's in-map positions hold, [B, K, length]."""
+    line = torch.arange(length, dtype=axis.start.dtype, device=axis.start.device)
+
+    def at(position: Tensor) -> Tensor:
+        step = position - axis.start
+        on_map = (position >= 0) & ((position < length - 1) | (axis.fraction == 0))
+        return (step >= 0) & (step < size) & on_map
+
+    return (1 - axis.fraction) * at(line) + axis.fraction * at(line - 1)
+
+
+def log_sum(x: Tensor, dim: int) -> Tensor:
+    """log sum exp along `dim`; -inf, with a zero gradient, where every term is -inf."""
+    largest = x.detach().amax(dim, keepdim=True)
+    empty = largest == -torch.inf
+    total = (x - torch.where(empty, 0, largest)).exp().sum(dim, keepdim=True)
+    total = torch.where(empty, -torch.inf, largest + torch.where(empty, 1, total).log())
+    return total.squeeze(dim)
+
+
+def reduce(
+    losses: Tensor, weight: Tensor, selected: Tensor, reduction: int, official_count: int
+) -> Tensor:
+    """Weigh losses [B, K] into a scalar; a joint that is not selected contributes exactly 0."""
+    total = torch.where(selected, weight * losses, 0).sum()
+    if reduction == Reduction.OFFICIAL:
+        return total / max(official_count, 1)
+    weights = weight.sum()
+    nothing = weights == 0
+    return torch.where(nothing, 0, total / torch.where(nothing, 1, weights))
+
+
+@_library.fake("hhd_loss")
+def _fake(
+    logits: Tensor,
+    centers: Tensor,
+    windows: Tensor,
+    weight: Tensor | None,
+    beta: float,
+    normalize: int,
+    divergence: int,
+    locate: int,
+    sampling: int,
+    border: int,
+    reduction: int,
+    eps: float,
+    hhd_weight: float,
+    with_grad: bool,
+) -> tuple[Tensor, Tensor]:
+    return logits.new_empty((), dtype=accumulator(logits)), fake_gradient(logits, with_grad)
+
+
+def fake_gradient(logits: Tensor, with_grad: bool) -> Tensor:
+    """The gradient output of a loss op without data."""
+    return torch.empty_like(logits) if with_grad else logits.new_empty(0)
+
+
+@_library.fake("loss_backward")
+def _backward_fake(grad: Tensor, factor: Tensor, logits: Tensor) -> Tensor:
+    return torch.empty_like(logits)
+
+
+def call(op: Any, logits: Tensor, *arguments: Any) -> tuple[Tensor, ...]:
+    """Call a loss op, asking it for the gradient if autograd will want one."""
+    with_grad = torch.is_grad_enabled() and logits.requires_grad
+    if with_grad and _is_plain_eager(logits):
+        return _EagerLoss.apply(logits, op, arguments)
+    if _in_transform():
+        # A tensor batched by vmap does not show whether the tensor inside requires grad.
+        with_grad = torch.is_grad_enabled()
+    return op(logits, *arguments, with_grad)
+
+
+def _is_plain_eager(x: Tensor) -> bool:
+    """Whether nothing traces or transforms: tracing tensors are subclasses of Tensor."""
+    return type(x) is Tensor and not torch.compiler.is_compiling() and not _in_transform()
+
+
+def _in_transform() -> bool:
+    """Whether a torch.func transform (vmap, grad, ...) runs in eager mode."""
+    return not torch.compiler.is_compiling() and torch._C._are_functorch_transforms_active()
+
+
+class _EagerLoss(torch.autograd.Function):
+    """The registered autograd of the loss ops, entered without torch.library's own entry.
+
+    That one reads the whole schema again for every argument, on every call: far longer than
+    everything else in Python together.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, logits: Tensor, op: Any, arguments: tuple[Any, ...]
+    ) -> tuple[Tensor, ...]:
+        output = op(logits, *arguments, True)
+        _save_gradient(ctx, logits, output)
+        return output
+
+    @staticmethod
+    def backward(ctx: Any, factor: Tensor | None, *others: None) -> Any:
+        return _scaled_gradient(ctx, factor), None, None
+
+
+def setup_loss(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    """`setup_context` of the loss ops."""
+    logits, *_, with_grad = inputs
+    ctx.arguments = len(inputs)
+    if with_grad:
+        _save_gradient(ctx, logits, output)
+    else:
+        ctx.mark_non_differentiable(*output)
+
+
+def loss_backward(ctx: Any, factor: Tensor | None, *others: None) -> tuple[Tensor | None, ...]:
+    """`backward` of the loss ops."""
+    return _scaled_gradient(ctx, factor), *(None,) * (ctx.arguments - 1)
+
+
+def _save_gradient(ctx: Any, logits: Tensor, output: tuple[Tensor, ...]) -> None:
+    """The forward pass already made the gradient: its last output."""
+    _, *others = output
+    ctx.mark_non_differentiable(*others)
+    ctx.set_materialize_grads(False)
+    ctx.save_for_backward(output[-1], logits)
+
+
+def _scaled_gradient(ctx: Any, factor: Tensor | None) -> Tensor | None:
+    """The saved gradient times the upstream factor."""
+    if factor is None:
+        return None
+    grad, logits = ctx.saved_tensors
+    if torch.is_grad_enabled():  # create_graph=True
+        grad = torch.ops.hhd.loss_backward(grad, factor, logits.detach())
+        return grad + _NoDerivative.apply(logits)
+    # A saved gradient that is the answer costs no pass; reading a CPU scalar needs no sync.
+    if _is_plain_eager(factor) and factor.device.type == "cpu" and factor.item() == 1:
+        return grad
+    return torch.ops.hhd.loss_backward(grad, factor, logits)
+
+
+class _NoDerivative(torch.autograd.Function):
+    """A zero that depends on the logits, and raises where that dependence is differentiated.
+
+    Added to a gradient, it lets the derivative with respect to the upstream factor through.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor) -> Tensor:
+        return logits.new_zeros(())
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> None:
+        raise RuntimeError(_library.second_derivative("hhd_loss, joint_loss"))
+
+
+def _setup_scaling(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor], output: Tensor) -> None:
+    ctx.save_for_backward(*inputs)
+
+
+def _scaling_backward(ctx: Any, grad_scaled: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+    grad, factor, logits = ctx.saved_tensors
+    wants_grad, wants_factor, wants_logits = ctx.needs_input_grad
+    if wants_logits:
+        raise RuntimeError(_library.second_derivative("hhd_loss, joint_loss"))
+    by_grad = torch.ops.hhd.loss_backward(grad_scaled, factor, logits) if wants_grad else None
+    by_factor = (grad_scaled.to(factor.dtype) * grad).sum() if wants_factor else None
+    return by_grad, by_factor, None
+
+
+_library.autograd("hhd_loss", loss_backward, setup_loss)
+_library.autograd("loss_backward", _scaling_backward, _setup_scaling)

@@ -1,0 +1,101 @@
+"""`python -m hhd_kernels.info`: what is built, what runs, and why something is not there."""
+
+import ctypes
+import json
+import os
+import platform
+from contextlib import suppress
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import hhd_kernels
+
+LIBRARY = Path(__file__).with_name("libhhd_kernels.so")
+
+
+def collect() -> dict[str, Any]:
+    """Everything the command prints, by topic; never raises for something absent."""
+    facts: dict[str, Any] = {
+        "hhd_kernels": hhd_kernels.__version__,
+        "python": f"{platform.python_version()} on {platform.platform()}",
+        "torch": _version("torch"),
+        "triton": _version("triton"),
+        "numpy": _version("numpy"),
+        "ops library": _library(),
+        "NumPy library": _host(),
+    }
+    facts.update(_backends())
+    for name in ("HHD_BACKEND", "HHD_CPU_CAPABILITY"):
+        facts[name] = os.environ.get(name) or "not set"
+    return facts
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _library() -> Any:
+    """What the ops library says of itself, without importing torch's Python side first."""
+    if not LIBRARY.is_file():
+        return f"{LIBRARY.name} is not built"
+    try:
+        library = _open_library()
+        library.hhd_cpu_capability.restype = ctypes.c_char_p
+        library.hhd_build_info.restype = ctypes.c_char_p
+        return {
+            "path": str(LIBRARY),
+            "cpu capability": library.hhd_cpu_capability().decode(),
+            **json.loads(library.hhd_build_info()),
+        }
+    except (OSError, AttributeError, ValueError) as error:
+        return f"{LIBRARY.name} does not load: {error}"
+
+
+def _open_library() -> ctypes.CDLL:
+    try:
+        return ctypes.CDLL(str(LIBRARY))
+    except OSError:
+        # Its libtorch may only be found once torch has loaded it.
+        with suppress(ImportError):
+            import_module("torch")
+        return ctypes.CDLL(str(LIBRARY))
+
+
+def _host() -> str:
+    try:
+        module = import_module("hhd_kernels._host")
+    except ImportError as error:
+        return f"not there: {error}"
+    return str(module.__file__)
+
+
+def _backends() -> dict[str, str]:
+    try:
+        backend = import_module("hhd_kernels.backend")
+    except ImportError as error:
+        return {"backends": f"none: {error}"}
+    devices = {"cpu": "cpu", "cuda": "cuda", "triton": "cuda", "reference": "cpu"}
+    return {
+        f"backend {name}": backend.obstacle(name, device) or "ready"
+        for name, device in devices.items()
+    }
+
+
+def main() -> None:
+    """Print the facts as a table."""
+    for topic, fact in collect().items():
+        if isinstance(fact, dict):
+            print(f"{topic}:")
+            for name, value in fact.items():
+                print(f"  {name:<18} {value}")
+        else:
+            print(f"{topic:<20} {fact}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,342 @@
+"""Soft-argmax, coordinate loss and distillation loss in one pass over the student's maps."""
+
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from hhd_kernels import _library, backend, checks
+from hhd_kernels.hhd_loss import (
+    HHDOptions,
+    Pair,
+    call,
+    check_pair,
+    fake_gradient,
+    hhd_options,
+    loss_backward,
+    reduce,
+    select,
+    setup_loss,
+)
+from hhd_kernels.normalize import accumulator, log_softmax
+from hhd_kernels.options import CoordinateLoss
+from hhd_kernels.soft_argmax import confidence, expectation
+from hhd_kernels.teacher_targets import TeacherTargets
+
+
+class JointLoss(NamedTuple):
+    """What `joint_loss` returns; only `loss` is differentiable."""
+
+    loss: Tensor
+    """coordinate_weight * coordinate_loss + hhd_weight * hhd_loss, a scalar."""
+    coordinate_loss: Tensor
+    """The coordinate term before its weight, detached."""
+    hhd_loss: Tensor
+    """The distillation term before its weight, detached."""
+    coords: Tensor
+    """The student's whole-map soft-argmax, (x, y) in heatmap pixels, [B, K, 2], detached."""
+    confidence: Tensor
+    """As `soft_argmax` returns it, [B, K]."""
+
+
+class JointOptions(NamedTuple):
+    """How coordinates are compared and the two terms weighed."""
+
+    coordinate_loss: int
+    unit: float | None
+    """Heatmap pixels per unit of the loss; None: the map's width for x, its height for y."""
+    transition: float
+    coordinate_weight: float
+    hhd_weight: float
+
+
+def joint_options(
+    coordinate_loss: str,
+    coordinate_unit: float | str,
+    transition: float,
+    coordinate_weight: float,
+    hhd_weight: float,
+) -> JointOptions:
+    """Check the coordinate options of `joint_loss` and turn them into what the op takes."""
+    if isinstance(coordinate_unit, str) and coordinate_unit != "map":
+        raise ValueError(
+            f"coordinate_unit is {coordinate_unit!r}; it takes 'map' or a number of heatmap pixels"
+        )
+    return JointOptions(
+        checks.choice("coordinate_loss", coordinate_loss, CoordinateLoss),
+        None if coordinate_unit == "map" else checks.positive("coordinate_unit", coordinate_unit),
+        checks.positive("transition", transition),
+        checks.non_negative("coordinate_weight", coordinate_weight),
+        checks.non_negative("hhd_weight", hhd_weight),
+    )
+
+
+def joint_loss(
+    student_logits: Tensor,
+    targets: TeacherTargets,
+    target_coords: Tensor | None = None,
+    weight: Tensor | None = None,
+    teacher_weight: Tensor | None = None,
+    *,
+    beta: float = 10.0,
+    normalize: str = "softmax",
+    divergence: str = "kl",
+    locate: str = "peak",
+    sampling: str = "nearest",
+    border: str = "mirror",
+    reduction: str = "mean",
+    eps: float = 1e-6,
+    coordinate_loss: str = "l1",
+    coordinate_unit: float | str = 2.0,
+    transition: float = 1.0,
+    coordinate_weight: float = 1.0,
+    hhd_weight: float = 1.0,
+) -> JointLoss:
+    """Coordinate loss of the student's soft-argmax plus `hhd_loss`, fused.
+
+    Args:
+        student_logits: S, [B, K, H, W].
+        targets: see `hhd_loss`.
+        target_coords: (x, y) in heatmap pixels, [B, K, 2]; None leaves the coordinate term 0. It
+            may be NaN where the weight is 0.
+        weight: of the coordinate term, [B, K], non-negative; None is ones. Weights select, see
+            `hhd_loss`.
+        teacher_weight: of the distillation term, [B, K]; None takes `weight`.
+        beta, normalize, divergence, locate, sampling, border, eps: see `hhd_loss`.
+        reduction: "mean": the weighted mean over joints of either term. "official": sum / (B K) of
+            the coordinate term, sum / B of the distillation term.
+        coordinate_loss: of d = (coords - target_coords) / unit, the mean over the two axes of
+            "l1": |d|; "smooth_l1": d^2 / (2 t) if |d| < t, else |d| - t/2; "l2": d^2. Or "none".
+        coordinate_unit: heatmap pixels per unit, usually the sigma of the labels' Gaussians; or
+            "map": the map's width for x and height for y.
+        transition: t, in units.
+        coordinate_weight, hhd_weight: of the two terms in `.loss`.
+
+    Returns:
+        JointLoss; all float32 (float64 for float64 logits). Differentiable once, in
+        `student_logits` only.
+    """
+    return joint_of(
+        student_logits,
+        targets,
+        target_coords,
+        weight,
+        teacher_weight,
+        hhd_options(beta, normalize, divergence, locate, sampling, border, reduction, eps),
+        joint_options(coordinate_loss, coordinate_unit, transition, coordinate_weight, hhd_weight),
+    )
+
+
+def joint_loss_and_grad(
+    student_logits: Tensor,
+    targets: TeacherTargets,
+    target_coords: Tensor | None = None,
+    weight: Tensor | None = None,
+    teacher_weight: Tensor | None = None,
+    *,
+    grad_scale: Tensor | None = None,
+    beta: float = 10.0,
+    normalize: str = "softmax",
+    divergence: str = "kl",
+    locate: str = "peak",
+    sampling: str = "nearest",
+    border: str = "mirror",
+    reduction: str = "mean",
+    eps: float = 1e-6,
+    coordinate_loss: str = "l1",
+    coordinate_unit: float | str = 2.0,
+    transition: float = 1.0,
+    coordinate_weight: float = 1.0,
+    hhd_weight: float = 1.0,
+) -> tuple[JointLoss, Tensor]:
+    """`joint_loss` and its gradient in one pass, without autograd; nothing returned requires grad.
+
+    Args:
+        grad_scale: multiplied into the gradient (not the loss), for instance a loss scaler's
+            factor; a scalar tensor on the logits' device.
+
+    Returns:
+        The JointLoss, and the gradient of its loss with the logits' shape, dtype and strides.
+    """
+    inputs = _checked(
+        student_logits.detach(),
+        targets,
+        target_coords,
+        weight,
+        teacher_weight,
+        hhd_options(beta, normalize, divergence, locate, sampling, border, reduction, eps),
+        joint_options(coordinate_loss, coordinate_unit, transition, coordinate_weight, hhd_weight),
+    )
+    if grad_scale is not None:
+        checks.scalar("grad_scale", grad_scale, "student_logits", student_logits)
+    if backend.resolve("joint_loss", inputs.logits) == "reference":
+        return _reference_and_grad(inputs, grad_scale)
+    arguments = inputs.arguments(grad_scale)
+    *terms, grad = torch.ops.hhd.joint_loss(inputs.logits, *arguments, True)
+    return JointLoss(*terms), grad
+
+
+def joint_of(
+    logits: Tensor,
+    targets: TeacherTargets,
+    target_coords: Tensor | None,
+    weight: Tensor | None,
+    teacher_weight: Tensor | None,
+    hhd: HHDOptions,
+    joint: JointOptions,
+) -> JointLoss:
+    """`joint_loss` with checked options."""
+    inputs = _checked(logits, targets, target_coords, weight, teacher_weight, hhd, joint)
+    if backend.resolve("joint_loss", logits) == "reference":
+        return reference(inputs)
+    *terms, _ = call(torch.ops.hhd.joint_loss, logits, *inputs.arguments(None))
+    return JointLoss(*terms)
+
+
+class JointInputs(NamedTuple):
+    """The checked inputs of one call."""
+
+    logits: Tensor
+    targets: TeacherTargets
+    target_coords: Tensor | None
+    weight: Tensor | None
+    teacher_weight: Tensor | None
+    hhd: HHDOptions
+    joint: JointOptions
+
+    @property
+    def units(self) -> tuple[float, float]:
+        """Heatmap pixels per unit of the coordinate loss, for x and for y."""
+        unit = self.joint.unit
+        if unit is None:
+            return float(self.logits.shape[3]), float(self.logits.shape[2])
+        return unit, unit
+
+    def arguments(self, grad_scale: Tensor | None) -> tuple[Any, ...]:
+        """What the op takes between the logits and `with_grad`."""
+        kind, _, *weights = self.joint
+        return (
+            self.targets.centers,
+            self.targets.windows,
+            self.target_coords,
+            self.weight,
+            self.teacher_weight,
+            grad_scale,
+            *self.hhd,
+            kind,
+            *self.units,
+            *weights,
+        )
+
+
+def _checked(
+    logits: Tensor,
+    targets: TeacherTargets,
+    target_coords: Tensor | None,
+    weight: Tensor | None,
+    teacher_weight: Tensor | None,
+    hhd: HHDOptions,
+    joint: JointOptions,
+) -> JointInputs:
+    check_pair(logits, targets)
+    if target_coords is not None:
+        checks.like("target_coords", target_coords, "student_logits", logits, 2)
+    if weight is not None:
+        weight = checks.weight("weight", weight, "student_logits", logits)
+    if teacher_weight is not None:
+        teacher_weight = checks.weight("teacher_weight", teacher_weight, "student_logits", logits)
+    if joint.coordinate_loss == CoordinateLoss.NONE:
+        target_coords = None
+    return JointInputs(logits, targets, target_coords, weight, teacher_weight, hhd, joint)
+
+
+def reference(inputs: JointInputs) -> JointLoss:
+    """`joint_loss` in plain PyTorch."""
+    logits, targets, target_coords, weight, teacher_weight, hhd, joint = inputs
+    maps = logits.to(accumulator(logits))
+    pair = Pair(maps, targets, weight if teacher_weight is None else teacher_weight, hhd)
+    ones = torch.ones_like(pair.weight)
+    coordinate_weight = ones if weight is None else weight.detach().to(maps.dtype)
+    labelled = coordinate_weight != 0
+
+    p = log_softmax(maps if weight is None else select(maps, labelled), hhd.beta).exp()
+    coords = expectation(p)
+    coordinate_term = maps.new_zeros(())
+    if target_coords is not None:
+        losses = _coordinate_losses(coords, target_coords, labelled, inputs)
+        count = losses.numel()
+        coordinate_term = reduce(losses, coordinate_weight, labelled, hhd.reduction, count)
+    hhd_term = pair.loss(maps)
+    loss = joint.coordinate_weight * coordinate_term + joint.hhd_weight * hhd_term
+    coords = coords.detach()
+    return JointLoss(
+        loss, coordinate_term.detach(), hhd_term.detach(), coords, confidence(p.detach(), coords)
+    )
+
+
+def _reference_and_grad(inputs: JointInputs, grad_scale: Tensor | None) -> tuple[JointLoss, Tensor]:
+    leaf = inputs.logits.requires_grad_()
+    with torch.enable_grad():
+        result = reference(inputs)
+        (grad,) = torch.autograd.grad(result.loss, leaf)
+    if grad_scale is not None:
+        grad = (grad * grad_scale).to(grad.dtype)
+    return result._replace(loss=result.loss.detach()), grad
+
+
+def _coordinate_losses(
+    coords: Tensor, target: Tensor, selected: Tensor, inputs: JointInputs
+) -> Tensor:
+    """The coordinate loss per joint, [B, K]."""
+    # An unselected target may be NaN: its difference is a plain 0 instead.
+    target = torch.where(selected[..., None], target.detach().to(coords.dtype), coords.detach())
+    x, y = (coords - target).unbind(-1)
+    unit_x, unit_y = inputs.units
+    d = torch.stack((x * (1 / unit_x), y * (1 / unit_y)), dim=-1)
+    kind = inputs.joint.coordinate_loss
+    if kind == CoordinateLoss.L1:
+        return d.abs().mean(-1)
+    if kind == CoordinateLoss.L2:
+        return d.square().mean(-1)
+    transition = inputs.joint.transition
+    return F.smooth_l1_loss(d, torch.zeros_like(d), reduction="none", beta=transition).mean(-1)
+
+
+@_library.fake("joint_loss")
+def _fake(
+    logits: Tensor,
+    centers: Tensor,
+    windows: Tensor,
+    target_coords: Tensor | None,
+    weight: Tensor | None,
+    teacher_weight: Tensor | None,
+    grad_scale: Tensor | None,
+    beta: float,
+    normalize: int,
+    divergence: int,
+    locate: int,
+    sampling: int,
+    border: int,
+    reduction: int,
+    eps: float,
+    coordinate_loss: int,
+    unit_x: float,
+    unit_y: float,
+    transition: float,
+    coordinate_weight: float,
+    hhd_weight: float,
+    with_grad: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    shape, dtype = logits.shape[:2], accumulator(logits)
+    return (
+        logits.new_empty((), dtype=dtype),
+        logits.new_empty((), dtype=dtype),
+        logits.new_empty((), dtype=dtype),
+        logits.new_empty((*shape, 2), dtype=dtype),
+        logits.new_empty(shape, dtype=dtype),
+        fake_gradient(logits, with_grad),
+    )
+
+
+_library.autograd("joint_loss", loss_backward, setup_loss)

@@ -1,0 +1,126 @@
+"""What a loss needs of a teacher map: its centre, its window and its confidence.
+
+These are the primitive of every loss, and small enough for a disk: 64 values of a 64 x 48 map
+instead of 3,072.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from hhd_kernels import _library, backend, checks
+from hhd_kernels.crop import place, read
+from hhd_kernels.locate import teacher_reference
+from hhd_kernels.normalize import accumulator, normalized
+from hhd_kernels.options import Border, Normalize, Refine, Sampling
+
+
+class TeacherTargets(NamedTuple):
+    """A teacher's answer for every joint; none of it carries a gradient."""
+
+    centers: Tensor
+    """(x, y) in heatmap pixels, [B, K, 2]."""
+    windows: Tensor
+    """The normalised map around the centre, [B, K, rows, columns]."""
+    confidence: Tensor
+    """The raw map's maximum, NaN if the map has NaN, [B, K]."""
+
+
+class TargetOptions(NamedTuple):
+    """How targets are made, in the order of the op's arguments after the maps."""
+
+    rows: int
+    columns: int
+    normalize: int
+    refine: int
+    blur_kernel: int
+    sampling: int
+    border: int
+    eps: float
+
+
+def target_options(
+    window: tuple[int, int],
+    normalize: str,
+    refine: str,
+    sampling: str,
+    border: str,
+    eps: float,
+    blur_kernel: int,
+) -> TargetOptions:
+    """Check the options of `teacher_targets` and turn them into what the op takes."""
+    return TargetOptions(
+        *checks.window("window", window),
+        checks.choice("normalize", normalize, Normalize),
+        checks.choice("refine", refine, Refine),
+        checks.odd("blur_kernel", blur_kernel),
+        checks.choice("sampling", sampling, Sampling),
+        checks.choice("border", border, Border),
+        checks.positive("eps", eps),
+    )
+
+
+def teacher_targets(
+    heatmaps: Tensor,
+    window: tuple[int, int] = (7, 7),
+    *,
+    normalize: str = "l1_positive",
+    refine: str = "none",
+    sampling: str = "nearest",
+    border: str = "mirror",
+    eps: float = 1e-6,
+    blur_kernel: int = 11,
+) -> TeacherTargets:
+    """Locate, normalise and crop teacher maps, [B, K, H, W], in one pass.
+
+    The windows are `crop(normalize(T))` at `locate_teacher(T)`, not rounded to T's dtype; a softmax
+    has beta 1. Centres, windows and confidence are float32 (float64 for float64 maps). No gradient.
+    See `locate_teacher`, `normalize` and `crop` for the options.
+    """
+    checks.maps("heatmaps", heatmaps)
+    options = target_options(window, normalize, refine, sampling, border, eps, blur_kernel)
+    return targets_of(heatmaps, options)
+
+
+def targets_of(heatmaps: Tensor, options: TargetOptions) -> TeacherTargets:
+    """`teacher_targets` of checked arguments."""
+    if backend.resolve("teacher_targets", heatmaps) == "reference":
+        return reference(heatmaps, options)
+    return TeacherTargets(*torch.ops.hhd.teacher_targets(heatmaps, *options))
+
+
+@torch.no_grad()
+def reference(heatmaps: Tensor, options: TargetOptions) -> TeacherTargets:
+    """`teacher_targets` in plain PyTorch."""
+    maps = heatmaps.to(accumulator(heatmaps))
+    centers = teacher_reference(maps, options.refine, options.blur_kernel)
+    window = (options.rows, options.columns)
+    windows = read(
+        normalized(maps, options.normalize, 1.0, options.eps),
+        place(centers, window, maps, options.sampling, options.border),
+    )
+    return TeacherTargets(centers, windows, maps.amax(dim=(2, 3)))
+
+
+@_library.fake("teacher_targets")
+def _fake(
+    heatmaps: Tensor,
+    window_h: int,
+    window_w: int,
+    normalize: int,
+    refine: int,
+    blur_kernel: int,
+    sampling: int,
+    border: int,
+    eps: float,
+) -> tuple[Tensor, Tensor, Tensor]:
+    shape, dtype = heatmaps.shape[:2], accumulator(heatmaps)
+    return (
+        heatmaps.new_empty((*shape, 2), dtype=dtype),
+        heatmaps.new_empty((*shape, window_h, window_w), dtype=dtype),
+        heatmaps.new_empty(shape, dtype=dtype),
+    )
+
+
+_library.no_derivative("teacher_targets")

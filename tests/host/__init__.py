@@ -1,0 +1,1 @@
+"""Golden, property and contract tests of the NumPy face, `hhd_kernels.host`."""

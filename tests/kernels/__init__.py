@@ -1,0 +1,1 @@
+"""Property, contract and golden tests of `hhd_kernels`, for every backend that is built here."""

@@ -1,0 +1,41 @@
+"""The backends under test and the fixed hypothesis profile."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from kernels.samples import BACKENDS
+
+settings.register_profile(
+    "kernels",
+    max_examples=50,
+    derandomize=True,
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+settings.load_profile("kernels")
+
+UNBUILT = pytest.mark.skip(reason="cpu: not built, as HHD_BUILD=skip asked")
+CPU_ONLY = ("test_contract_opcheck.py", "test_contract_instruction_sets.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what needs the CPU kernels only where leaving them out was a choice."""
+    if os.environ.get("HHD_BUILD") != "skip":
+        return
+    for item in items:
+        parameters = getattr(item, "callspec", None)
+        if item.path.name in CPU_ONLY or (parameters and "cpu" in parameters.params.values()):
+            item.add_marker(UNBUILT)
+
+
+@pytest.fixture(params=BACKENDS)
+def backend(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Each backend in turn, chosen while the test runs; one that is not built is a failure."""
+    import hhd_kernels as hk
+
+    with hk.use_backend(request.param):
+        yield request.param

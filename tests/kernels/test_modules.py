@@ -1,0 +1,79 @@
+"""HHDLoss and IntegralHHDLoss: presets, and that they are the functions with those options."""
+
+import pytest
+import torch
+
+import hhd_kernels as hk
+from kernels.calls import targets_of
+from kernels.samples import as_array, loss_setup, tensor
+
+SETUP = loss_setup(2)
+TEACHER = tensor(abs(as_array(loss_setup(3).logits)))
+
+
+def test_presets_are_named() -> None:
+    assert hk.HHDLoss().preset == "kl-v1"
+    assert hk.HHDLoss.published().preset == "published-v1"
+    assert hk.HHDLoss(window=(9, 9)).preset == "custom"
+    assert hk.IntegralHHDLoss().preset == "kl-v1"
+    assert hk.IntegralHHDLoss.published().preset == "published-v1"
+    assert hk.IntegralHHDLoss(beta=3.0).preset == "custom"
+
+
+def test_published_is_the_function_with_its_options(backend: str) -> None:
+    targets = hk.teacher_targets(TEACHER, (8, 8), normalize="l2", border="mirror_published")
+    expected = 0.5 * hk.hhd_loss(
+        SETUP.logits,
+        targets,
+        beta=1.0,
+        normalize="l2",
+        divergence="sse",
+        locate="published",
+        border="mirror_published",
+        reduction="official",
+    )
+    torch.testing.assert_close(hk.HHDLoss.published()(SETUP.logits, TEACHER), expected)
+
+
+def test_weight_scales_the_loss(backend: str) -> None:
+    loss = hk.HHDLoss()(SETUP.logits, TEACHER)
+    torch.testing.assert_close(hk.HHDLoss(weight=3.0)(SETUP.logits, TEACHER), 3.0 * loss)
+
+
+def test_integral_is_the_joint_function(backend: str) -> None:
+    targets = targets_of(SETUP)
+    arguments = (SETUP.target_coords, SETUP.weight)
+    got = hk.IntegralHHDLoss()(SETUP.logits, targets, *arguments)
+    expected = hk.joint_loss(SETUP.logits, targets, *arguments)
+    assert all(torch.equal(one, two) for one, two in zip(got, expected, strict=True))
+
+
+def test_integral_published(backend: str) -> None:
+    got = hk.IntegralHHDLoss.published()(SETUP.logits, TEACHER, SETUP.target_coords)
+    targets = hk.teacher_targets(TEACHER, (8, 8), normalize="l2", border="mirror_published")
+    expected = hk.joint_loss(
+        SETUP.logits,
+        targets,
+        SETUP.target_coords,
+        beta=10.0,
+        normalize="l2",
+        divergence="sse",
+        locate="published",
+        border="mirror_published",
+        reduction="official",
+        coordinate_loss="smooth_l1",
+        coordinate_unit="map",
+        transition=1.0,
+        hhd_weight=0.5,
+    )
+    assert all(torch.equal(one, two) for one, two in zip(got, expected, strict=True))
+
+
+@pytest.mark.parametrize("module", [hk.HHDLoss, hk.IntegralHHDLoss])
+def test_modules_are_plain_modules(backend: str, module: type[torch.nn.Module]) -> None:
+    criterion = module()
+    assert not list(criterion.parameters())
+    assert not criterion.state_dict()
+    targets = criterion.targets(TEACHER)
+    for one, two in zip(targets, hk.teacher_targets(TEACHER), strict=True):
+        assert torch.equal(one, two)

@@ -1,0 +1,31 @@
+"""Teacher targets: centre, window of the normalised map, and confidence."""
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from oracle.crop import crop
+from oracle.locate import locate_teacher
+from oracle.maps import Array, as_float64
+from oracle.normalize import normalize as normalize_maps
+
+
+def teacher_targets(
+    heatmaps: ArrayLike,
+    window: tuple[int, int] = (7, 7),
+    *,
+    normalize: str = "l1_positive",
+    refine: str = "none",
+    sampling: str = "nearest",
+    border: str = "mirror",
+    eps: float = 1e-6,
+    blur_kernel: int = 11,
+    centers: ArrayLike | None = None,
+) -> tuple[Array, Array, Array]:
+    """Centres `[B, K, 2]` (located unless given), windows `[B, K, wh, ww]`, the raw maximum."""
+    maps = as_float64(heatmaps)
+    if centers is None:
+        centers = locate_teacher(maps, refine, blur_kernel=blur_kernel)
+    normalized = normalize_maps(maps, normalize, beta=1.0, eps=eps)
+    windows = crop(normalized, centers, window, sampling=sampling, border=border)
+    confidence = maps.max(axis=(2, 3)) if maps.size else np.zeros(maps.shape[:2])
+    return as_float64(centers), windows, confidence
