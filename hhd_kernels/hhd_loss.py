@@ -373,7 +373,7 @@ class _NoDerivative(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> None:
-        raise RuntimeError(_library.second_derivative("hhd_loss, joint_loss"))
+        raise RuntimeError(_library.second_derivative("loss_backward"))
 
 
 def _setup_scaling(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor], output: Tensor) -> None:
@@ -384,7 +384,7 @@ def _scaling_backward(ctx: Any, grad_scaled: Tensor) -> tuple[Tensor | None, Ten
     grad, factor, logits = ctx.saved_tensors
     wants_grad, wants_factor, wants_logits = ctx.needs_input_grad
     if wants_logits:
-        raise RuntimeError(_library.second_derivative("hhd_loss, joint_loss"))
+        raise RuntimeError(_library.second_derivative("loss_backward"))
     by_grad = torch.ops.hhd.loss_backward(grad_scaled, factor, logits) if wants_grad else None
     by_factor = (grad_scaled.to(factor.dtype) * grad).sum() if wants_factor else None
     return by_grad, by_factor, None
