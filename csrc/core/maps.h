@@ -131,6 +131,11 @@ class Reader {
       A* row = data + i * padded_;
       const int64_t offset = offset_of(v_, b, k, i);
       if (step == 1) {
+        // Hardware prefetching starts anew at every page.
+        const char* ahead = static_cast<const char*>(address(v_, offset)) + 4096;
+        for (int64_t at = 0; at < v_.size[3] * element_size(v_.dtype); at += 64) {
+          __builtin_prefetch(ahead + at);
+        }
         read_run(v_, offset, v_.size[3], row);
       } else {
         for (int64_t x = 0; x < v_.size[3]; ++x) row[x] = read<A>(v_, offset + x * step);
