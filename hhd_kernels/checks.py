@@ -113,7 +113,7 @@ def window(name: str, value: Any) -> tuple[int, int]:
 
 
 def odd(name: str, value: Any) -> int:
-    """An odd integer of at least 1."""
-    if not isinstance(value, int) or value < 1 or value % 2 == 0:
-        raise ValueError(f"{name} is {value!r}; it takes an odd integer of at least 1")
+    """An odd integer from 1 to 999."""
+    if not isinstance(value, int) or not 1 <= value <= 999 or value % 2 == 0:
+        raise ValueError(f"{name} is {value!r}; it takes an odd integer from 1 to 999")
     return value

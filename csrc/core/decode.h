@@ -182,7 +182,7 @@ class GaussianKernel {
     const double sigma = 0.3 * ((size - 1) * 0.5 - 1.0) + 0.8;
     double sum = 0.0;
     for (int n = -radius_; n <= radius_; ++n) {
-      sum += Tap(n) = std::exp(-(n * n) / (2.0 * sigma * sigma));
+      sum += Tap(n) = std::exp(-(static_cast<double>(n) * n) / (2.0 * sigma * sigma));
     }
     for (double& tap : taps_) tap /= sum;
   }

@@ -149,38 +149,45 @@ HHD_INLINE int64_t offset_of(const View& v, int64_t i, int64_t j, int64_t k = 0,
   return i * v.stride[0] + j * v.stride[1] + k * v.stride[2] + l * v.stride[3];
 }
 
+// memcpy, as a tensor over foreign memory need not be aligned.
+template <class Stored>
+HHD_INLINE Stored stored_at(const View& v, int64_t offset) {
+  Stored x;
+  std::memcpy(&x, address(v, offset), sizeof x);
+  return x;
+}
+
 template <class A>
 HHD_INLINE A read(const View& v, int64_t offset) {
-  const void* p = address(v, offset);
   switch (v.dtype) {
     case DType::kFloat32:
-      return static_cast<A>(*static_cast<const float*>(p));
+      return static_cast<A>(stored_at<float>(v, offset));
     case DType::kFloat64:
-      return static_cast<A>(*static_cast<const double*>(p));
+      return static_cast<A>(stored_at<double>(v, offset));
     case DType::kFloat16:
-      return from_float16(*static_cast<const uint16_t*>(p));
+      return from_float16(stored_at<uint16_t>(v, offset));
     case DType::kBFloat16:
-      return from_bfloat16(*static_cast<const uint16_t*>(p));
+      return from_bfloat16(stored_at<uint16_t>(v, offset));
   }
   return A{};
 }
 
+template <class Stored>
+HHD_INLINE void store_at(const View& v, int64_t offset, Stored x) {
+  std::memcpy(mutable_address(v, offset), &x, sizeof x);
+}
+
 template <class A>
 HHD_INLINE void write(const View& v, int64_t offset, A x) {
-  void* p = mutable_address(v, offset);
   switch (v.dtype) {
     case DType::kFloat32:
-      *static_cast<float*>(p) = static_cast<float>(x);
-      break;
+      return store_at(v, offset, static_cast<float>(x));
     case DType::kFloat64:
-      *static_cast<double*>(p) = static_cast<double>(x);
-      break;
+      return store_at(v, offset, static_cast<double>(x));
     case DType::kFloat16:
-      *static_cast<uint16_t*>(p) = to_float16(static_cast<float>(x));
-      break;
+      return store_at(v, offset, to_float16(static_cast<float>(x)));
     case DType::kBFloat16:
-      *static_cast<uint16_t*>(p) = to_bfloat16(static_cast<float>(x));
-      break;
+      return store_at(v, offset, to_bfloat16(static_cast<float>(x)));
   }
 }
 

@@ -308,18 +308,19 @@ class WindowedSse {
                : kind == Normalize::kSoftmax ? p.sum
                : floored_                    ? eps
                                              : norm;
-    for (int64_t n = 0; n < student.y.cells; ++n) {
-      for (int64_t m = 0; m < student.x.cells; ++m) {
-        A value = 0;
-        student.for_taps(n, m, [&](int64_t i, int64_t x, A w) { value += w * source(i, x); });
-        const int64_t cell = n * student.x.cells + m;
-        value /= divisor_;
-        const A difference = value - buffers.teacher()[cell];
-        loss_ += difference * difference;
-        dot_ += 2 * difference * value;
-        buffers.mass()[cell] = 2 * difference;
-      }
+    A* cells = buffers.mass();
+    student.gather(kind == Normalize::kSoftmax ? p.e : map, kind == Normalize::kL1Positive,
+                   1 / divisor_, cells);
+    Vec<A> loss{}, dot{};
+    for (int64_t n = 0; n < buffers.padded_cells; n += kLanes<A>) {
+      const Vec<A> value = load(cells + n);
+      const Vec<A> difference = value - load(buffers.teacher() + n);
+      loss += difference * difference;
+      dot += 2 * difference * value;
+      store(cells + n, 2 * difference);
     }
+    loss_ = sum_lanes<A>(loss);
+    dot_ = sum_lanes<A>(dot);
   }
 
   HHD_INLINE A loss() const { return loss_; }
@@ -330,14 +331,14 @@ class WindowedSse {
     buffers_.clear_patch(g.first, g.last);
     const A factor = scale / divisor_;
     const bool softmax = kind_ == Normalize::kSoftmax;
+    const A* slope = buffers_.mass();
     for (int64_t n = 0; n < student_.y.cells; ++n) {
-      for (int64_t m = 0; m < student_.x.cells; ++m) {
-        const A slope = factor * buffers_.mass()[n * student_.x.cells + m];
+      for (int64_t m = 0; m < student_.x.cells; ++m, ++slope) {
         student_.for_taps(n, m, [&](int64_t i, int64_t x, A w) {
           const A by_map = softmax                           ? beta_ * p_.e.row(i)[x]
                            : kind_ == Normalize::kL1Positive ? A(map_.row(i)[x] > 0)
                                                              : 1;
-          buffers_.patch(i)[x] += slope * w * by_map;
+          buffers_.patch(i)[x] += factor * *slope * w * by_map;
         });
       }
     }
@@ -351,12 +352,6 @@ class WindowedSse {
   }
 
  private:
-  HHD_INLINE A source(int64_t i, int64_t x) const {
-    if (kind_ == Normalize::kSoftmax) return p_.e.row(i)[x];
-    const A value = map_.row(i)[x];
-    return kind_ == Normalize::kL1Positive && value < 0 ? 0 : value;
-  }
-
   const Plane<A>& map_;
   const Softmax<A>& p_;
   const WindowFrame<A>& student_;

@@ -147,7 +147,8 @@ class JointLoss {
     if (has_grad) writer_.start_map(unit, j);
     Softmax<A> p{};
     if (uses_softmax_) {
-      p = softmax_.compute(map, sums.max, args_.beta, has_grad ? writer_.destination() : nullptr);
+      p = softmax_.compute(map, sums.max, args_.beta,
+                           has_grad ? writer_.destination() : Destination{});
     }
     if (wants_coords_) {
       const int64_t at = offset_of(views_.coords, unit.b, unit.k + j);

@@ -104,7 +104,7 @@ class Reader {
       : v_(v),
         fill_(fill),
         padded_(round_up_to_lanes<A>(v.size[3])),
-        grouped_(joints_are_innermost(v)),
+        grouped_(joints_are_innermost(v) && sizeof(A) == 4 && v.dtype != DType::kFloat64),
         in_place_(v.dtype == dtype_of<A>() && v.stride[3] == 1 && v.size[3] == padded_),
         planes_(in_place_ ? 0 : plane_size<A>(v) * (grouped_ ? kUnitJoints : 1)) {}
 
@@ -116,7 +116,7 @@ class Reader {
       return {data, v_.stride[2], height, width, padded_};
     }
     A* data = planes_.get() + (grouped_ ? j * plane_size<A>(v_) : 0);
-    if (grouped_ && unit.count == kUnitJoints && sizeof(A) == 4) {
+    if (grouped_ && unit.count == kUnitJoints) {
       if (j == 0) load_group(unit);
     } else {
       load_one(unit.b, unit.k + j, data);
@@ -166,7 +166,10 @@ class Reader {
       int64_t x = 0;
       for (; x + 8 <= width; x += 8) {
         Float8 block[8];
-        for (int c = 0; c < 8; ++c) block[c] = load8(src + (x + c) * step);
+        for (int c = 0; c < 8; ++c) {
+          __builtin_prefetch(src + (x + c) * step + 4096 / sizeof(Stored));
+          block[c] = load8(src + (x + c) * step);
+        }
         transpose8(block);
         for (int c = 0; c < 8; ++c) std::memcpy(dst + c * size + x, &block[c], sizeof block[c]);
       }
@@ -188,6 +191,13 @@ class Reader {
   Buffer<A> planes_;
 };
 
+// Memory that will be written soon: it may be fetched into the cache ahead of that.
+struct Destination {
+  const char* data = nullptr;
+  int64_t row_bytes = 0;
+  int64_t element_bytes = 0;
+};
+
 // Takes the maps of a unit, row by row in whole vectors, and stores them with the output's dtype
 // and strides.
 template <class A>
@@ -196,7 +206,7 @@ class Writer {
   explicit Writer(const View& v)
       : v_(v),
         padded_(round_up_to_lanes<A>(v.size[3])),
-        grouped_(joints_are_innermost(v) && sizeof(A) == 4),
+        grouped_(joints_are_innermost(v) && sizeof(A) == 4 && v.dtype != DType::kFloat64),
         in_place_(v.dtype == dtype_of<A>() && v.stride[3] == 1 && v.size[3] == padded_),
         scratch_(in_place_  ? 0
                  : grouped_ ? plane_size<A>(v) * kUnitJoints
@@ -215,8 +225,12 @@ class Writer {
     }
   }
 
-  // The map's memory if rows are computed where they stay, else null.
-  HHD_INLINE const A* destination() const { return in_place_ ? map_ : nullptr; }
+  // Where the map's rows will be stored, if each is a run of memory.
+  HHD_INLINE Destination destination() const {
+    if (v_.stride[3] != 1) return {};
+    const int64_t bytes = element_size(v_.dtype);
+    return {static_cast<const char*>(address(v_, offset_)), v_.stride[2] * bytes, bytes};
+  }
 
   // Where row i is to be computed, `padded` elements wide.
   HHD_INLINE A* row(int64_t i) const { return map_ + i * row_stride_; }
@@ -272,7 +286,10 @@ class Writer {
         Float8 block[8];
         for (int c = 0; c < 8; ++c) std::memcpy(&block[c], src + c * size + x, sizeof block[c]);
         transpose8(block);
-        for (int c = 0; c < 8; ++c) store8(dst + (x + c) * step, block[c]);
+        for (int c = 0; c < 8; ++c) {
+          __builtin_prefetch(dst + (x + c) * step + 4096 / sizeof(Stored), 1);
+          store8(dst + (x + c) * step, block[c]);
+        }
       }
       for (; x < width; ++x) {
         Float8 joints;

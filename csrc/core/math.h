@@ -25,10 +25,11 @@ HHD_INLINE Vec<float> exp2_nonpositive(Vec<float> t) {
   p = p * f + 0x1.ebf9bcp-3f;
   p = p * f + 0x1.62e42ap-1f;
   p = p * f + 1.0f;
-  Bits<float> n;
+  typedef uint32_t Unsigned __attribute__((vector_size(HHD_VECTOR_BYTES)));
+  Unsigned n;
   std::memcpy(&n, &shifted, sizeof n);
   // n = -127 makes the exponent field 0, a factor of exactly 0.
-  const Bits<float> scale_bits = (n + 127) << 23;
+  const Unsigned scale_bits = (n + 127) << 23;
   Vec<float> scale;
   std::memcpy(&scale, &scale_bits, sizeof scale);
   return p * scale;

@@ -141,12 +141,11 @@ class SoftmaxBuffers {
     for (int64_t x = 0; x < padded_; ++x) columns_.get()[x] = static_cast<A>(x);
   }
 
-  // The padding of `map` must hold -inf. `soon_written`, where given, is a plane shaped like e
-  // that a gradient goes to next: it is fetched into the cache on the way.
+  // The padding of `map` must hold -inf. The destination of a gradient that comes next is fetched
+  // into the cache on the way.
   HHD_INLINE Softmax<A> compute(const Plane<A>& map, A max, double beta,
-                                const A* soon_written = nullptr) const {
+                                const Destination& destination = {}) const {
     const Vec<A> rate = splat(static_cast<A>(beta * kLog2E)), shift = splat(max);
-    if (soon_written == nullptr) soon_written = e_.get();
     // Local copies: a store could change any member, as far as the compiler knows.
     const int64_t height = map.height, padded = padded_;
     const A* columns = columns_.get();
@@ -158,6 +157,7 @@ class SoftmaxBuffers {
       // This loop has arithmetic to hide memory's latency under, so it also asks for what comes
       // next: the map that follows in memory, and the lines the gradient will fill.
       const A* following = map.row(i + height);
+      const char* written = destination.data + i * destination.row_bytes;
       Vec<A> row_sum{};
       const auto take = [&](int64_t x) {
         const Vec<A> e = exp2_nonpositive((load(row + x) - shift) * rate);
@@ -168,7 +168,7 @@ class SoftmaxBuffers {
       int64_t x = 0;
       for (; x + 2 * kLanes<A> <= padded; x += 2 * kLanes<A>) {
         __builtin_prefetch(following + x);
-        __builtin_prefetch(soon_written + x, 1);
+        __builtin_prefetch(written + x * destination.element_bytes, 1);
         take(x);
         take(x + kLanes<A>);
       }
@@ -177,7 +177,6 @@ class SoftmaxBuffers {
       total += row_sum;
       moment_y += row_sum * static_cast<A>(i);
       out += padded;
-      soon_written += padded;
     }
     const A sum = sum_lanes<A>(total);
     const A x = sum_lanes<A>(moment_x) / sum, y = sum_lanes<A>(moment_y) / sum;

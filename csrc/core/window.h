@@ -127,27 +127,26 @@ class WindowFrame {
 
   HHD_INLINE bool nearest() const { return window_.sampling == Sampling::kNearest; }
 
-  // out[cell] = the window of `plane` (of its positive part), times `scale`.
+  // out[cell] = the window of `plane` (of its positive part), times `scale`; a cell that has no
+  // pixel is 0, even where the scale is NaN.
   HHD_INLINE void gather(const Plane<A>& plane, bool positive, A scale, A* out) const {
-    const auto value = [&](const A* row, int64_t at) {
-      return positive && row[at] < 0 ? A(0) : row[at];
+    const auto value = [&](const A* row, int64_t j) {
+      return positive && row[j] < 0 ? A(0) : row[j];
     };
     for (int64_t n = 0; n < y.cells; ++n, out += x.cells) {
       const int64_t i = y.pixel[2 * n];
+      const A* row = plane.row(i < 0 ? 0 : i);
       for (int64_t m = 0; m < x.cells; ++m) {
         const int64_t j = x.pixel[2 * m];
-        A sum = 0;
-        // A cell without a pixel stays 0 even where the scale is NaN.
         if (i < 0 || j < 0) {
           out[m] = 0;
-          continue;
-        }
-        if (nearest()) {
-          sum = value(plane.row(i), j);
+        } else if (nearest()) {
+          out[m] = value(row, j) * scale;
         } else {
+          A sum = 0;
           for_taps(n, m, [&](int64_t a, int64_t b, A w) { sum += w * value(plane.row(a), b); });
+          out[m] = sum * scale;
         }
-        out[m] = sum * scale;
       }
     }
   }

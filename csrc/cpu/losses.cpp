@@ -157,7 +157,7 @@ Tensor loss_backward(const Tensor& grad, const Tensor& factor, const Tensor& log
   const View saved =
       view_of(grad, "grad", {result.size[0], result.size[1], result.size[2], result.size[3]});
   const double by = number_in(factor, "factor");
-  for_units(result, [&](int64_t begin, int64_t end) {
+  for_units(saved, [&](int64_t begin, int64_t end) {
     kernels().ops(result).scale(saved, result, by, begin, end);
   });
   return out;

@@ -11,8 +11,8 @@ std::tuple<Tensor, Tensor, Tensor> teacher_targets(const Tensor& heatmaps, int64
   const View maps = view_of_maps(heatmaps, "heatmaps");
   STD_TORCH_CHECK(window_h >= 1 && window_w >= 1, "window must be at least 1 x 1, got ", window_h,
                   " x ", window_w);
-  STD_TORCH_CHECK(blur_kernel >= 1 && blur_kernel % 2 == 1,
-                  "blur_kernel must be odd and positive, got ", blur_kernel);
+  STD_TORCH_CHECK(blur_kernel >= 1 && blur_kernel <= 999 && blur_kernel % 2 == 1,
+                  "blur_kernel must be odd, from 1 to 999, got ", blur_kernel);
   const int64_t b = maps.size[0], k = maps.size[1];
   const ScalarType dtype = accumulation_type(heatmaps);
   Tensor centers = empty_of(heatmaps, {b, k, 2}, dtype);

@@ -1,0 +1,127 @@
+"""The loss and its gradient against the oracle, at one setting and for one choice of options."""
+
+from typing import Any
+
+import numpy as np
+import oracle
+from numpy.typing import NDArray
+
+from sanitize import cases
+from sanitize.calls import (
+    BORDERS,
+    COORDINATE_LOSSES,
+    DIVERGENCES,
+    KINDS,
+    LOCATES,
+    SAMPLINGS,
+    Kernels,
+    LossArgs,
+    LossInputs,
+    Window,
+)
+from sanitize.cases import Setting
+from sanitize.memory import LAYOUTS, Array, accumulate
+from sanitize.ops import EPS, check
+
+# Divergence, normalisation, locate, sampling, border.
+Form = tuple[str, str, str, str, str]
+FORMS: list[Form] = [
+    (divergence, kind, locate, sampling, border)
+    # The divergence with more branches gets more points.
+    for divergence, kind in [*4 * [("kl", "softmax")], *(("sse", kind) for kind in KINDS)]
+    for locate in LOCATES
+    for sampling in SAMPLINGS
+    for border in BORDERS
+]
+TRANSITION = 0.5
+COORDINATE_WEIGHT, HHD_WEIGHT = 0.7, 1.3
+
+
+def _windows(at: Setting, size: tuple[int, int]) -> NDArray[np.float64]:
+    """Teacher windows `[B, K, *size]` with less than all the mass, some empty."""
+    rng, joints = at.rng(), (*at.shape[:2], 1, 1)
+    mass = rng.uniform(0, 1, joints) * (rng.random(joints) < 0.9)
+    cells = rng.random((*at.shape[:2], *size))
+    cells *= rng.random(cells.shape) < 0.8
+    return mass * cells / (cells.sum(axis=(2, 3), keepdims=True) + 1e-9)
+
+
+def _inputs(at: Setting, size: tuple[int, int]) -> LossInputs:
+    """Logits, targets and weights; a map whose weight is 0 may hold NaN."""
+    rng, (b, k, h, w) = at.rng(), at.shape
+    # The largest scale makes masses underflow, in float64 too.
+    logits = at.pick("scale", [1.0, 1.0, 150.0]) * cases.maps(at)
+    weight = None
+    if at.pick("weighted", [True, True, False]):
+        chosen = rng.choice([0.0, 0.5, 1.0, 2.0], (b, k))
+        weight = Array.of(chosen, at.pick("weight", ["float32", "float16", "bfloat16"]))
+        if at.layout in LAYOUTS and at.pick("nan", [True, False]):
+            logits[chosen == 0] = np.nan
+    goal = Array.of(rng.uniform(0, [w, h], (b, k, 2)), at.pick("goal", ["float32", "float64"]))
+    windows = at._replace(layout=at.pick("layout", list(LAYOUTS))).maps(
+        _windows(at, size), "float32"
+    )
+    return LossInputs(
+        logits=at.maps(logits),
+        centers=Array.of(cases.centers(at), at.pick("centres", [accumulate(at.dtype), "float64"])),
+        windows=windows,
+        target_coords=at.pick("goal given", [goal, goal, None]),
+        weight=weight,
+        teacher_weight=weight,
+    )
+
+
+def joint_loss(kernels: Kernels, at: Setting, form: Form) -> None:
+    divergence, kind, mode, sampling, border = form
+    size, acc, (b, k, h, w) = at.pick("window", cases.WINDOWS), accumulate(at.dtype), at.shape
+    inputs = _inputs(at, size)
+    coordinate = at.pick("coordinate", COORDINATE_LOSSES[1:])
+    beta = at.pick("beta", [1.0, 10.0])
+    units: list[float | str] = [2.0, "map"]
+    unit = at.pick("unit", units)
+    # Of the reduction "official".
+    by_coordinate, by_hhd = max(b * k, 1), max(b, 1)
+    args = LossArgs(
+        window=Window.of(size, sampling, border),
+        normalize=KINDS.index(kind),
+        divergence=DIVERGENCES.index(divergence),
+        locate=LOCATES.index(mode),
+        beta=beta,
+        eps=EPS,
+        coordinate_loss=COORDINATE_LOSSES.index(coordinate),
+        unit=(w, h) if unit == "map" else (unit, unit),
+        transition=TRANSITION,
+        coordinate_scale=COORDINATE_WEIGHT / by_coordinate,
+        hhd_scale=HHD_WEIGHT / by_hhd,
+    )
+    with_coords = inputs.target_coords is not None or at.pick("coords", [True, False])
+    with_grad = at.pick("grad", [True, True, True, False])
+    found = kernels.joint_loss(
+        inputs, args, with_grad=with_grad, with_coords=with_coords, strides=at.output
+    )
+    values: list[Any] = [array and array.values() for array in inputs]
+    expected = oracle.joint_loss(
+        *values,
+        beta=beta,
+        reduction="official",
+        coordinate_loss=coordinate,
+        coordinate_unit=unit,
+        transition=TRANSITION,
+        coordinate_weight=COORDINATE_WEIGHT,
+        hhd_weight=HHD_WEIGHT,
+        normalize=kind,
+        divergence=divergence,
+        sampling=sampling,
+        border=border,
+        eps=EPS,
+        # Rounding may put a located centre on either side of a pixel's border.
+        student_centers=kernels.locate_student(inputs.logits, inputs.centers, mode, beta, size),
+    )
+    what = f"of {form} {coordinate} {size}"
+    check(f"hhd {what}", found.hhd_terms.sum() / by_hhd, expected.hhd_loss, acc)
+    total = found.coordinate_terms.sum()
+    check(f"coordinate {what}", total / by_coordinate, expected.coordinate_loss, acc)
+    if found.coords is not None:
+        check(f"coords {what}", found.coords, expected.coords, acc)
+    if found.grad is not None:
+        check(f"grad {what}", found.grad, expected.grad, at.dtype)
