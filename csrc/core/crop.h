@@ -62,8 +62,8 @@ void crop_backward(const View& grad, const View& centers, const View& out, const
       }
       writer.start_map(unit, j);
       for (int64_t i = 0; i < out.size[2]; ++i) {
-        std::memcpy(writer.row(i), sums.get() + i * padded, padded * sizeof(A));
-        writer.finish_row(i);
+        const A* row = sums.get() + i * padded;
+        writer.write_row(i, [&](int64_t x) { return load(row + x); });
       }
     }
     writer.finish_unit(unit);

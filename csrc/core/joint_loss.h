@@ -60,9 +60,8 @@ void write_gradient(const Gradient<A>& g, const Plane<A>& map, const Softmax<A>&
   const Vec<A> slope_x = splat(g.slope_x), linear = splat(g.linear);
   const Vec<A> uncovered = splat(g.uncovered);
   const A* cover_x = frame.x.cover;
-  const int64_t height = map.height, padded = map.padded;
+  const int64_t height = map.height;
   for (int64_t i = 0; i < height; ++i) {
-    A* out = writer.row(i);
     const A* s = map.row(i);
     const A* e = kSoftmax ? p.e.row(i) : nullptr;
     const A base = g.constant + g.slope_y * static_cast<A>(i);
@@ -73,23 +72,22 @@ void write_gradient(const Gradient<A>& g, const Plane<A>& map, const Softmax<A>&
     if (i >= g.first && i < g.last) {
       const A* patch = buffers.patch(i);
       const Vec<A> row_base = splat(base), cover = splat(frame.y.cover[i]);
-      for (int64_t x = 0; x < padded; x += kLanes<A>) {
+      writer.write_row(i, [&](int64_t x) {
         Vec<A> v = load(patch + x);
         if constexpr (kSoftmax) {
           const Vec<A> rest = (1 - cover * load(cover_x + x)) * uncovered;
           v += load(e + x) * (row_base + slope_x * load(columns + x) + rest);
         }
-        store(out + x, add_linear(x, v));
-      }
+        return add_linear(x, v);
+      });
     } else {
       const Vec<A> row_base = splat(base + g.uncovered);
-      for (int64_t x = 0; x < padded; x += kLanes<A>) {
+      writer.write_row(i, [&](int64_t x) {
         Vec<A> v{};
         if constexpr (kSoftmax) v = load(e + x) * (row_base + slope_x * load(columns + x));
-        store(out + x, add_linear(x, v));
-      }
+        return add_linear(x, v);
+      });
     }
-    writer.finish_row(i);
   }
 }
 

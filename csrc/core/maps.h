@@ -208,6 +208,7 @@ class Writer {
         padded_(round_up_to_lanes<A>(v.size[3])),
         grouped_(joints_are_innermost(v) && sizeof(A) == 4 && v.dtype != DType::kFloat64),
         in_place_(v.dtype == dtype_of<A>() && v.stride[3] == 1 && v.size[3] == padded_),
+        packs_(v.dtype == DType::kBFloat16 && v.stride[3] == 1 && v.size[3] == padded_),
         scratch_(in_place_  ? 0
                  : grouped_ ? plane_size<A>(v) * kUnitJoints
                             : padded_) {}
@@ -232,26 +233,27 @@ class Writer {
     return {static_cast<const char*>(address(v_, offset_)), v_.stride[2] * bytes, bytes};
   }
 
-  // Where row i is to be computed, `padded` elements wide.
-  HHD_INLINE A* row(int64_t i) const { return map_ + i * row_stride_; }
-
-  HHD_INLINE void finish_row(int64_t i) const {
-    if (keeps_rows_) return;
-    const int64_t offset = offset_ + i * v_.stride[2], step = v_.stride[3];
-    if (step == 1) {
-      write_run(v_, offset, v_.size[3], map_);
-    } else {
-      for (int64_t x = 0; x < v_.size[3]; ++x) write(v_, offset + x * step, map_[x]);
+  // Stores row i: value(x) is the vector at column x.
+  template <class Value>
+  HHD_INLINE void write_row(int64_t i, const Value& value) const {
+    const int64_t padded = padded_;
+    if constexpr (kPacksBFloat16) {
+      if (packs_) {
+        uint16_t* out = static_cast<uint16_t*>(mutable_address(v_, offset_ + i * v_.stride[2]));
+        HHD_UNROLL
+        for (int64_t x = 0; x < padded; x += kLanes<A>) store_bfloat16(out + x, value(x));
+        return;
+      }
     }
+    A* out = map_ + i * row_stride_;
+    HHD_UNROLL
+    for (int64_t x = 0; x < padded; x += kLanes<A>) store(out + x, value(x));
+    if (!keeps_rows_) store_row(i);
   }
 
   HHD_INLINE void zero_map(const Unit& unit, int64_t j) {
     start_map(unit, j);
-    for (int64_t i = 0; i < v_.size[2]; ++i) {
-      A* out = row(i);
-      for (int64_t x = 0; x < padded_; ++x) out[x] = 0;
-      finish_row(i);
-    }
+    for (int64_t i = 0; i < v_.size[2]; ++i) write_row(i, [](int64_t) { return Vec<A>{}; });
   }
 
   HHD_INLINE void finish_unit(const Unit& unit) {
@@ -260,6 +262,25 @@ class Writer {
 
  private:
   HHD_INLINE bool collects(const Unit& unit) const { return grouped_ && unit.count == kUnitJoints; }
+
+  // Vectors of whole eights go to bfloat16 without a stop in memory.
+  static constexpr bool kPacksBFloat16 = sizeof(A) == 4 && kLanes<A> >= 8;
+
+  HHD_INLINE static void store_bfloat16(uint16_t* p, Vec<A> v) {
+    Float8 eights[kLanes<A> / 8 + 1];
+    std::memcpy(eights, &v, sizeof v);
+    if constexpr (kLanes<A> == 8) store8_bfloat16(p, eights[0]);
+    if constexpr (kLanes<A> == 16) store16_bfloat16(p, eights[0], eights[1]);
+  }
+
+  void store_row(int64_t i) const {
+    const int64_t offset = offset_ + i * v_.stride[2], step = v_.stride[3];
+    if (step == 1) {
+      write_run(v_, offset, v_.size[3], map_);
+    } else {
+      for (int64_t x = 0; x < v_.size[3]; ++x) write(v_, offset + x * step, map_[x]);
+    }
+  }
 
   void store_group(const Unit& unit) {
     if constexpr (sizeof(A) == 4) {
@@ -303,6 +324,7 @@ class Writer {
   const int64_t padded_;
   const bool grouped_;
   const bool in_place_;
+  const bool packs_;
   Buffer<A> scratch_;
   // Of the map at hand.
   A* map_ = nullptr;

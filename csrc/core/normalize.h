@@ -10,10 +10,7 @@ HHD_INLINE void write_rows(const Plane<A>& map, Writer<A>& writer, const Unit& u
                            const Row& row_at) {
   writer.start_map(unit, j);
   for (int64_t i = 0; i < map.height; ++i) {
-    A* out = writer.row(i);
-    const auto at = row_at(i);
-    for (int64_t x = 0; x < map.padded; x += kLanes<A>) store(out + x, at(x));
-    writer.finish_row(i);
+    writer.write_row(i, row_at(i));
   }
 }
 

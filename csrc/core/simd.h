@@ -16,6 +16,13 @@
 
 #define HHD_INLINE inline __attribute__((always_inline))
 
+// For loops so short that counting is a good part of them. Clang unrolls these by itself.
+#if defined(__clang__)
+#define HHD_UNROLL
+#else
+#define HHD_UNROLL _Pragma("GCC unroll 4")
+#endif
+
 namespace hhd::HHD_ISA {
 
 template <class A>

@@ -69,20 +69,18 @@ HHD_INLINE void write_box_gradient(const Softmax<A>& p, const A* columns, const 
                                    int64_t j, Writer<A>& writer) {
   const Vec<A> slope_x = splat(gx), zero{};
   const Vec<A> left = splat(static_cast<A>(box.left)), right = splat(static_cast<A>(box.right));
-  const int64_t height = p.e.height, padded = p.e.padded;
+  const int64_t height = p.e.height;
   writer.start_map(unit, j);
   for (int64_t i = 0; i < height; ++i) {
-    A* out = writer.row(i);
     const A* e = p.e.row(i);
     const Vec<A> base = splat(gy * (static_cast<A>(i) - mean.y) - gx * mean.x);
     const bool in_box = i >= box.top && i < box.bottom;
-    for (int64_t x = 0; x < padded; x += kLanes<A>) {
+    writer.write_row(i, [&](int64_t x) {
       const Vec<A> column = load(columns + x);
       const Vec<A> v = load(e + x) * (base + slope_x * column);
       const Vec<A> boxed = column < left ? zero : (column < right ? v : zero);
-      store(out + x, in_box ? boxed : zero);
-    }
-    writer.finish_row(i);
+      return in_box ? boxed : zero;
+    });
   }
 }
 

@@ -49,6 +49,7 @@ HHD_INLINE MapSums<A> scan_with(const Plane<A>& map, A* row_best, const Term& te
       if constexpr (kScan == Scan::kTeacher) nan |= v != v;
       term(v, norm);
     };
+    HHD_UNROLL
     for (int64_t x = 0; x < whole; x += lanes) {
       if constexpr (kScan == Scan::kTeacher) __builtin_prefetch(row + x + 4096 / sizeof(A));
       const Vec<A> v = load(row + x);

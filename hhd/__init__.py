@@ -1,0 +1,4 @@
+"""Heatmap distillation for pose estimation: a heatmap teacher teaches a small integral student.
+
+The package trains, evaluates, predicts and draws. Its dependencies are the extra ``hhd[train]``.
+"""

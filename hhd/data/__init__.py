@@ -1,0 +1,1 @@
+"""Keypoint data: skeletons, COCO JSON, top-down crops, augmentation, targets, generated people."""

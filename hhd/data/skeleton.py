@@ -1,0 +1,81 @@
+"""A skeleton: joint names, mirror pairs, limbs, OKS sigmas and PCK normaliser, from a YAML file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+SHIPPED = Path(__file__).parent / "skeletons"
+
+
+@dataclass(frozen=True)
+class Skeleton:
+    """Joints by name; every other field refers to those names. Indices come from the methods."""
+
+    name: str
+    joints: tuple[str, ...]
+    flip_pairs: tuple[tuple[str, str], ...]
+    limbs: tuple[tuple[str, str], ...]
+    sigmas: tuple[float, ...]
+    pck_normaliser: tuple[str, str]
+    pck_joints: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if len(set(self.joints)) != len(self.joints) or not self.joints:
+            raise ValueError(f"skeleton {self.name}: joints must be a list of distinct names")
+        if len(self.sigmas) != len(self.joints):
+            raise ValueError(
+                f"skeleton {self.name}: {len(self.sigmas)} sigmas for {len(self.joints)} joints"
+            )
+        pairs = [*self.flip_pairs, *self.limbs, self.pck_normaliser]
+        if any(len(pair) != 2 for pair in pairs):
+            raise ValueError(
+                f"skeleton {self.name}: flip_pairs, limbs and pck_normaliser take two joints"
+            )
+        unknown = {name for pair in [*pairs, self.pck_joints] for name in pair} - set(self.joints)
+        if unknown:
+            raise ValueError(f"skeleton {self.name}: {sorted(unknown)} not among its joints")
+
+    def __len__(self) -> int:
+        return len(self.joints)
+
+    def indices(self, names: tuple[str, ...]) -> list[int]:
+        """Positions of ``names`` among the joints."""
+        return [self.joints.index(name) for name in names]
+
+    def flip_order(self) -> list[int]:
+        """For each joint, the joint that takes its place in the mirrored picture."""
+        order = list(range(len(self.joints)))
+        for pair in self.flip_pairs:
+            left, right = self.indices(pair)
+            order[left], order[right] = right, left
+        return order
+
+    def limb_indices(self) -> list[tuple[int, int]]:
+        """Pairs of joint positions to draw a line between."""
+        return [(self.joints.index(a), self.joints.index(b)) for a, b in self.limbs]
+
+
+def load_skeleton(name_or_path: str) -> Skeleton:
+    """A shipped skeleton (``lsp14``, ``coco17``) or a YAML file with :class:`Skeleton`'s fields."""
+    path = SHIPPED / f"{name_or_path}.yaml"
+    if not path.exists():
+        path = Path(name_or_path)
+    if not path.is_file():
+        shipped = ", ".join(sorted(p.stem for p in SHIPPED.glob("*.yaml")))
+        raise FileNotFoundError(
+            f"skeleton is {name_or_path!r}: neither a file nor one of {shipped}"
+        )
+    content = yaml.safe_load(path.read_text())
+    names = {field.name for field in fields(Skeleton)}
+    if not isinstance(content, dict) or set(content) != names:
+        got = sorted(content) if isinstance(content, dict) else type(content).__name__
+        raise ValueError(f"skeleton file {path} has {got}; it takes exactly {sorted(names)}")
+    return Skeleton(**{key: _freeze(value) for key, value in content.items()})
+
+
+def _freeze(value: Any) -> Any:
+    return tuple(_freeze(item) for item in value) if isinstance(value, list) else value

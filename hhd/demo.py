@@ -1,0 +1,180 @@
+"""``hhd demo``, a smoke test: a teacher and three students on generated data."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from hhd.data.dataset import CropDataset, make_loader, normalise_images
+from hhd.data.synthetic import write_dataset
+from hhd.evaluation.decode import Decoder
+from hhd.evaluation.pck import Pck
+from hhd.evaluation.report import evaluate
+from hhd.models.files import load_model
+from hhd.pictures import write_pictures
+from hhd.train.loop import Trained, build_data, train
+from hhd.train.losses import build_loss
+from hhd.train.recipe import Recipe, load_recipe
+
+LOCAL_WINDOW = 9
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table: accuracy decoded over the whole map and locally, and what it cost."""
+
+    name: str
+    whole: Pck
+    local: Pck | None
+    loss_ms: float
+    images_per_second: float
+
+
+def run_demo(out: Path, *, seed: int = 0, tiny: bool = False) -> list[Row]:
+    """Train, compare and draw into ``out``; what an earlier demo left there is replaced."""
+    console = Console()
+    began = time.perf_counter()
+    console.print("A smoke test: generated data, one seed, small networks. It ranks nothing.")
+    for name in ("data", *RUNS):
+        shutil.rmtree(out / name, ignore_errors=True)
+    pictures, held_out = (64, 32) if tiny else (1600, 400)
+    write_dataset(out / "data" / "train", pictures, seed)
+    write_dataset(out / "data" / "val", held_out, seed + 1)
+    runs: dict[str, Trained] = {}
+    recipes = demo_recipes(out, seed, tiny)
+    for name, recipe in recipes.items():
+        runs[name] = train(recipe, console)
+    rows = [_row(name, recipes[name], trained) for name, trained in runs.items()]
+    seconds = time.perf_counter() - began
+    print_table(console, rows, held_out, seed)
+    write_pictures(out, runs, recipes["kl"], LOCAL_WINDOW)
+    (out / "results.json").write_text(json.dumps(_numbers(rows, seed, seconds), indent=1))
+    console.print(f"{seconds:.0f} s; pictures and results.json in {out}", highlight=False)
+    return rows
+
+
+RUNS = ("teacher", "integral", "published", "kl")
+
+
+def demo_recipes(out: Path, seed: int, tiny: bool) -> dict[str, Recipe]:
+    """The teacher and one student three ways, from the same weights over the same batches."""
+    paths: dict[str, Any] = {"data_root": str(out / "data"), "seed": seed}
+    for part in ("train", "val"):
+        paths[f"{part}_annotations"] = f"{part}/annotations.json"
+        paths[f"{part}_images"] = f"{part}/images"
+    if tiny:
+        paths |= {"epochs": 1, "batch_size": 16, "workers": 0}
+    teacher = load_recipe("demo_teacher", **paths, output=str(out / "teacher"))
+    student = load_recipe("demo_student", **paths)
+    weights = str(out / "teacher" / "model.safetensors")
+    return {
+        "teacher": teacher,
+        "integral": replace(student, output=str(out / "integral")),
+        "published": replace(
+            student,
+            output=str(out / "published"),
+            loss="published",
+            window=8,
+            hhd_weight=0.5,
+            teacher=weights,
+        ),
+        "kl": replace(
+            student,
+            output=str(out / "kl"),
+            loss="kl",
+            window=7,
+            match_gradients=True,
+            teacher=weights,
+            teacher_gate=0.0 if tiny else 0.1,
+            teacher_floor=0.2,
+            decode="local",
+        ),
+    }
+
+
+def _row(name: str, recipe: Recipe, trained: Trained) -> Row:
+    scores = []
+    for window in (None, LOCAL_WINDOW) if recipe.task == "integral" else (None,):
+        decoder = replace(trained.decoder, window=window)
+        scores.append(_score(trained, decoder, trained.val))
+    local = scores[1] if len(scores) > 1 else None
+    return Row(name, scores[0], local, time_loss(recipe, trained), trained.images_per_second)
+
+
+def _score(trained: Trained, decoder: Decoder, data: CropDataset) -> Pck:
+    device = torch.device("cpu")
+    return evaluate(trained.model, decoder, data, batch_size=64, workers=0, device=device).pck
+
+
+def time_loss(recipe: Recipe, trained: Trained, repeats: int = 15) -> float:
+    """Milliseconds of the loss and its gradient at the logits on one training batch, the median."""
+    skeleton = trained.decoder.card.skeleton
+    data, _ = build_data(recipe, skeleton, trained.model.stride, Console(quiet=True))
+    batch = next(iter(make_loader(data, recipe.batch_size, 0)))
+    images = normalise_images(batch["image"])
+    with torch.no_grad():
+        logits = trained.model(images)
+        teacher = load_model(Path(recipe.teacher))[0](images) if recipe.teacher else None
+    criterion = build_loss(recipe, (logits.shape[3], logits.shape[2]))
+    times = []
+    for _ in range(repeats):
+        leaf = logits.clone().requires_grad_()
+        began = time.perf_counter()
+        loss, _ = criterion(leaf, batch, teacher)
+        torch.autograd.grad(loss, leaf)
+        times.append(time.perf_counter() - began)
+    return 1000 * median(times)
+
+
+def print_table(console: Console, rows: list[Row], pictures: int, seed: int) -> None:
+    """Accuracy and cost, a line a run."""
+    title = f"PCK and AUC (%), {pictures} generated pictures, seed {seed}: a smoke test"
+    table = Table(title=title, box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("run")
+    for decode in ("whole", "local"):
+        for number in ("@0.2", "@0.5", "AUC"):
+            table.add_column(f"{decode}\n{number}", justify="right")
+    table.add_column("loss\nms/step", justify="right")
+    table.add_column("training\nimages/s", justify="right")
+    for row in rows:
+        cells = [
+            f"{100 * value:.1f}" if score else "-"
+            for score in (row.whole, row.local)
+            for value in ((score.at_02, score.at_05, score.auc) if score else (0.0, 0.0, 0.0))
+        ]
+        table.add_row(row.name, *cells, f"{row.loss_ms:.1f}", f"{row.images_per_second:.0f}")
+    console.print(table)
+    console.print(
+        f"whole, local: soft-argmax over the map or {LOCAL_WINDOW}x{LOCAL_WINDOW} around its peak; "
+        "the teacher's column is its peak (DARK)"
+    )
+
+
+def _numbers(rows: list[Row], seed: int, seconds: float) -> dict[str, Any]:
+    def score(pck: Pck | None) -> dict[str, float] | None:
+        return None if pck is None else {"pck@0.2": pck.at_02, "pck@0.5": pck.at_05, "auc": pck.auc}
+
+    return {
+        "note": "smoke test on generated data, one seed",
+        "seed": seed,
+        "seconds": seconds,
+        "runs": {
+            row.name: {
+                "whole": score(row.whole),
+                "local": score(row.local),
+                "loss_ms": row.loss_ms,
+                "images_per_second": row.images_per_second,
+            }
+            for row in rows
+        },
+    }

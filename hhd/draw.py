@@ -1,0 +1,81 @@
+"""Draw poses, heatmaps and windows on pictures. Pictures are uint8 [H, W, 3] in OpenCV's BGR."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from hhd.data.skeleton import Skeleton
+
+Image = NDArray[np.uint8]
+RIGHT, LEFT, MIDDLE = (60, 90, 255), (255, 170, 40), (80, 220, 80)
+
+
+def enlarge(image: Image, factor: int) -> Image:
+    """The picture ``factor`` times as large, each pixel a block."""
+    return np.ascontiguousarray(image.repeat(factor, axis=0).repeat(factor, axis=1))
+
+
+def draw_pose(
+    image: Image, joints: ArrayLike, skeleton: Skeleton, shown: ArrayLike | None = None
+) -> Image:
+    """A copy with the pose ``joints`` [K, 2] on it, without the joints where ``shown`` is false."""
+    canvas = image.copy()
+    points = np.asarray(joints, dtype=np.float64)
+    visible = np.ones(len(points), dtype=bool) if shown is None else np.asarray(shown, dtype=bool)
+    visible &= np.isfinite(points).all(axis=1)
+    thickness = max(1, round(max(image.shape) / 120))
+    for a, b in skeleton.limb_indices():
+        if visible[a] and visible[b]:
+            names = skeleton.joints[a], skeleton.joints[b]
+            cv2.line(
+                canvas, _cell(points[a]), _cell(points[b]), _colour(names), thickness, cv2.LINE_AA
+            )
+    for joint in np.flatnonzero(visible):
+        cv2.circle(canvas, _cell(points[joint]), thickness + 1, (255, 255, 255), -1, cv2.LINE_AA)
+    return canvas
+
+
+def draw_heatmap(image: Image, heatmap: ArrayLike, strength: float = 0.6) -> Image:
+    """The picture under one map [h, w], coloured from its minimum to its maximum."""
+    values = np.asarray(heatmap, dtype=np.float32)
+    values = (values - values.min()) / max(float(np.ptp(values)), 1e-12)
+    size = image.shape[1], image.shape[0]
+    grown = cv2.resize((values * 255).astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
+    coloured = cv2.applyColorMap(grown, cv2.COLORMAP_VIRIDIS)
+    return np.asarray(cv2.addWeighted(image, 1 - strength, coloured, strength, 0), dtype=np.uint8)
+
+
+def draw_window(image: Image, center: ArrayLike, window: tuple[int, int], cell: float) -> Image:
+    """A copy with the outline of a (rows, columns) window of cells of ``cell`` picture pixels."""
+    x, y = np.floor(np.asarray(center, dtype=np.float64) + 0.5)
+    low = np.array([x - window[1] // 2, y - window[0] // 2]) * cell
+    high = low + np.array([window[1], window[0]]) * cell - 1
+    return np.asarray(
+        cv2.rectangle(image.copy(), _cell(low), _cell(high), (255, 255, 255), 1), dtype=np.uint8
+    )
+
+
+def caption(image: Image, text: str) -> Image:
+    """The picture with a line of text above it."""
+    bar = np.zeros((18, image.shape[1], 3), dtype=np.uint8)
+    cv2.putText(bar, text, (3, 13), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (255, 255, 255), 1, cv2.LINE_AA)
+    return np.vstack([bar, image])
+
+
+def tile(rows: Sequence[Sequence[Image]]) -> Image:
+    """Pictures of one size in a grid."""
+    return np.vstack([np.hstack(list(row)) for row in rows])
+
+
+def _cell(point: NDArray[np.float64]) -> tuple[int, int]:
+    return round(float(point[0])), round(float(point[1]))
+
+
+def _colour(names: tuple[str, str]) -> tuple[int, int, int]:
+    if all(name.startswith("right") for name in names):
+        return RIGHT
+    return LEFT if all(name.startswith("left") for name in names) else MIDDLE

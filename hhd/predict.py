@@ -1,0 +1,61 @@
+"""Joints of the person that fills a picture: drawn, and as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from hhd.data.coco import Person
+from hhd.data.dataset import CropDataset, make_loader
+from hhd.draw import draw_pose
+from hhd.evaluation.decode import Decoder, predict
+from hhd.models.base import PoseModel
+
+
+def predict_pictures(
+    model: PoseModel,
+    decoder: Decoder,
+    images: Sequence[Path],
+    out: Path,
+    min_confidence: float = 0.0,
+) -> None:
+    """Write ``out``/predictions.json and each image with its pose; the box is the whole image."""
+    card = decoder.card
+    people = [_whole_image(number, path, len(card.skeleton)) for number, path in enumerate(images)]
+    # The whole picture is the crop: a box padded as in training would shrink the person.
+    data = CropDataset(
+        people, card.skeleton, input_size=card.input_size, stride=model.stride, padding=1.0
+    )
+    found = predict(model, decoder, make_loader(data, 32, 0), torch.device("cpu"))
+    out.mkdir(parents=True, exist_ok=True)
+    rows = []
+    for person, coords, confidence in zip(people, found.coords, found.confidence, strict=True):
+        picture = cv2.imread(str(person.image), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+        drawn = draw_pose(
+            np.asarray(picture, dtype=np.uint8), coords, card.skeleton, confidence >= min_confidence
+        )
+        cv2.imwrite(str(out / f"{person.image.stem}.png"), drawn)
+        joints = [
+            {"joint": name, "x": round(x, 2), "y": round(y, 2), "confidence": round(c, 4)}
+            for name, (x, y), c in zip(
+                card.skeleton.joints, coords.tolist(), confidence.tolist(), strict=True
+            )
+        ]
+        rows.append({"image": str(person.image), "joints": joints})
+    (out / "predictions.json").write_text(json.dumps(rows, indent=1))
+
+
+def _whole_image(number: int, path: Path, joints: int) -> Person:
+    if not path.is_file():
+        raise FileNotFoundError(f"image {path} does not exist")
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    if image is None:
+        raise ValueError(f"image {path} cannot be decoded")
+    height, width = image.shape[:2]
+    box = (0.0, 0.0, float(width), float(height))
+    return Person(number, number, 1, path, width, height, box, np.zeros((joints, 3)))

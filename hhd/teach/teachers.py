@@ -1,0 +1,67 @@
+"""Teachers of the training step: each gives maps [B, K, H, W] on the student's grid."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from hhd.data.skeleton import Skeleton
+from hhd.data.targets import gaussian_maps
+from hhd.models.base import channels_last
+from hhd.models.files import load_model
+from hhd.teach.grid import resample_maps
+from hhd.teach.maps import check_joint_map
+
+Batch = dict[str, Tensor]
+# From the batch (on the device) and its normalised images to maps.
+Teacher = Callable[[Batch, Tensor], Tensor]
+
+
+def stored_teacher(batch: Batch, _images: Tensor) -> Tensor:
+    """The maps that the data loader read from the disk."""
+    return batch["teacher_maps"]
+
+
+def label_teacher(size: tuple[int, int], sigma: float) -> Teacher:
+    """Gaussians at the labels, sub-pixel: what distillation is worth without a teacher."""
+
+    def maps(batch: Batch, _images: Tensor) -> Tensor:
+        return gaussian_maps(batch["coords"], batch["weight"], size, sigma, unbiased=True)[0]
+
+    return maps
+
+
+def model_teacher(
+    path: Path,
+    skeleton: Skeleton,
+    *,
+    input_size: tuple[int, int],
+    size: tuple[int, int],
+    joint_map: Sequence[int] | None,
+    device: torch.device,
+) -> Teacher:
+    """A heatmap network of ours, frozen, in eval mode; it sees the student's augmented images."""
+    model, card = load_model(path)
+    if card.task != "heatmap":
+        raise ValueError(f"teacher {path} has task {card.task}; a teacher gives heatmaps")
+    if card.input_size != input_size:
+        raise ValueError(
+            f"teacher {path} takes images of {card.input_size}, input_size is {input_size}"
+        )
+    channels = check_joint_map(joint_map, len(card.skeleton), skeleton)
+    if joint_map is None and card.skeleton.joints != skeleton.joints:
+        raise ValueError(f"teacher {path} knows {card.skeleton.joints}: give teacher_joint_map")
+    model = model.requires_grad_(False).to(device)
+    channels_last(model)
+    known = torch.tensor([channel >= 0 for channel in channels], device=device)
+    order = torch.tensor(channels, device=device).clamp(min=0)
+
+    @torch.no_grad()
+    def maps(_batch: Batch, images: Tensor) -> Tensor:
+        taught = model(images)[:, order] * known.view(1, -1, 1, 1)
+        return resample_maps(taught, size, input_size, "stride")
+
+    return maps

@@ -1,0 +1,294 @@
+"""The training loop, all of it: data, network, teacher, loss, steps, evaluation, checkpoint.
+
+It is meant to be read, and copied where a run needs something else. One process, one device.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from hhd.data.augment import Augmentation
+from hhd.data.coco import read_persons
+from hhd.data.dataset import CropDataset, StepBatches, make_loader, normalise_images
+from hhd.data.skeleton import Skeleton, load_skeleton
+from hhd.evaluation.decode import Decoder
+from hhd.evaluation.report import Report, evaluate
+from hhd.models import build_model
+from hhd.models.base import PoseModel, channels_last, start_from_zero_maps
+from hhd.models.files import ModelCard, save_model
+from hhd.teach.maps import TeacherMaps
+from hhd.teach.teachers import Teacher, label_teacher, model_teacher, stored_teacher
+from hhd.train.checkpoint import JsonLog, load_checkpoint, save_checkpoint, write_atomically
+from hhd.train.losses import DistillationLoss, build_loss
+from hhd.train.progress import step_progress
+from hhd.train.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a run leaves: the network, how to decode it, its data and its accuracy there."""
+
+    model: PoseModel
+    decoder: Decoder
+    val: CropDataset
+    report: Report
+    images_per_second: float
+
+
+def train(recipe: Recipe, console: Console | None = None) -> Trained:
+    """Run a recipe, going on from the checkpoint in its folder ``output`` if there is one."""
+    console = console or Console()
+    out = Path(recipe.output)
+    out.mkdir(parents=True, exist_ok=True)
+    if recipe.threads:
+        torch.set_num_threads(recipe.threads)
+    device = choose_device(recipe.device)
+    torch.manual_seed(recipe.seed)
+
+    # The network and what it is trained on.
+    skeleton = load_skeleton(recipe.skeleton)
+    model = build_model(recipe.model, len(skeleton), recipe.pretrained)
+    if recipe.task == "heatmap":
+        start_from_zero_maps(model)
+    model = channels_last(model.to(device))
+    size = recipe.input_size[0] // model.stride, recipe.input_size[1] // model.stride
+    train_data, val_data = build_data(recipe, skeleton, model.stride, console)
+    teacher = build_teacher(recipe, skeleton, size, device)
+    criterion = build_loss(recipe, size)
+    card = ModelCard(
+        recipe.model,
+        recipe.task,
+        recipe.input_size,
+        recipe.padding,
+        recipe.beta,
+        recipe.sigma,
+        skeleton,
+    )
+    window = recipe.decode_window if recipe.decode == "local" else None
+    decoder = Decoder(card, window, recipe.flip_test)
+
+    # Optimiser and schedule.
+    per_epoch = len(StepBatches(len(train_data), recipe.batch_size, 1, recipe.seed))
+    steps = per_epoch * recipe.epochs
+    optimiser = torch.optim.AdamW(
+        model.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay
+    )
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, max_lr=recipe.lr, total_steps=steps, pct_start=recipe.warmup
+    )
+
+    # Where a killed run stopped. The order of the data is a function of the seed and the step.
+    checkpoint = out / "checkpoint.pt"
+    done, hhd_weight, train_seconds = 0, recipe.hhd_weight, 0.0
+    if checkpoint.is_file():
+        state = load_checkpoint(checkpoint)
+        check_same_run(state["recipe"], recipe, checkpoint)
+        model.load_state_dict(state["model"])
+        optimiser.load_state_dict(state["optimiser"])
+        schedule.load_state_dict(state["schedule"])
+        torch.set_rng_state(state["rng"])
+        done, hhd_weight, train_seconds = state["step"], state["hhd_weight"], state["train_seconds"]
+        if isinstance(criterion, DistillationLoss):
+            criterion.set_weight(hhd_weight)
+        console.print(f"going on at step {done} of {steps} from {checkpoint}")
+    log = JsonLog(out / "log.jsonl", done)
+    batches = StepBatches(
+        len(train_data), recipe.batch_size, recipe.epochs, recipe.seed, start=done
+    )
+    loader = make_loader(train_data, batches, recipe.workers)
+
+    def assess() -> Report:
+        truth = recipe.data_path(recipe.val_annotations) if recipe.coco_ap else None
+        return evaluate(
+            model,
+            decoder,
+            val_data,
+            batch_size=recipe.batch_size,
+            workers=recipe.workers,
+            device=device,
+            coco_annotations=truth,
+        )
+
+    report = None
+    model.train()
+    with step_progress(console, out.name, steps, done) as show:
+        began = time.perf_counter()
+        for step, batch in enumerate(loader, start=done + 1):
+            waited = time.perf_counter() - began
+            batch = {key: value.to(device, non_blocking=True) for key, value in batch.items()}
+            images = normalise_images(batch["image"]).contiguous(memory_format=torch.channels_last)
+            taught = None if teacher is None else teacher(batch, images)
+            logits = model(images)
+            if step == 1 and recipe.match_gradients and isinstance(criterion, DistillationLoss):
+                hhd_weight = criterion.match_gradients(logits, batch, taught)
+                console.print(
+                    f"distillation weight {hhd_weight:.4g} from the first step's gradient norms"
+                )
+
+            loss, terms = criterion(logits, batch, taught)
+            if not torch.isfinite(loss):
+                values = {name: float(term) for name, term in terms.items()}
+                raise FloatingPointError(
+                    f"step {step}: the loss is {loss.item()}; its terms are {values}"
+                )
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            if recipe.clip_norm:
+                torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
+            optimiser.step()
+            schedule.step()
+
+            seconds = time.perf_counter() - began
+            train_seconds += seconds
+            if step % recipe.log_every == 0 or step == 1:
+                numbers = {
+                    "loss": float(loss.detach()),
+                    **{name: float(term) for name, term in terms.items()},
+                }
+                lr = optimiser.param_groups[0]["lr"]
+                log.write(
+                    step=step,
+                    **numbers,
+                    lr=lr,
+                    seconds=round(seconds, 4),
+                    data_seconds=round(waited, 4),
+                )
+                show(step, "  ".join(f"{name} {value:.4g}" for name, value in numbers.items()))
+            epoch, within = divmod(step, per_epoch)
+            if within == 0 and (epoch % recipe.evaluate_every == 0 or step == steps):
+                report = assess()
+                log.write(step=step, epoch=epoch, **report.as_dict())
+                score = report.pck
+                console.print(
+                    f"{out.name}  epoch {epoch}/{recipe.epochs}  PCK@0.2 {100 * score.at_02:.1f}"
+                    f"  PCK@0.5 {100 * score.at_05:.1f}  AUC {100 * score.auc:.1f}",
+                    highlight=False,
+                )
+            if within == 0 or step % recipe.checkpoint_every == 0:
+                state = {
+                    "recipe": recipe.as_dict(),
+                    "model": model.state_dict(),
+                    "optimiser": optimiser.state_dict(),
+                    "schedule": schedule.state_dict(),
+                    "rng": torch.get_rng_state(),
+                    "step": step,
+                    "hhd_weight": hhd_weight,
+                    "train_seconds": train_seconds,
+                }
+                save_checkpoint(checkpoint, state)
+            began = time.perf_counter()
+
+    if report is None:
+        report = assess()
+    save_model(out / "model.safetensors", model, card)
+    write_atomically(out / "metrics.json", json.dumps(report.as_dict(), indent=1).encode())
+    return Trained(
+        model.eval(), decoder, val_data, report, steps * recipe.batch_size / train_seconds
+    )
+
+
+def choose_device(name: str) -> torch.device:
+    """``auto`` is the GPU if there is one."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
+
+
+def build_data(
+    recipe: Recipe, skeleton: Skeleton, stride: int, console: Console
+) -> tuple[CropDataset, CropDataset]:
+    """Training crops, augmented, and evaluation crops, which are never filtered or augmented."""
+    train_persons = read_persons(
+        recipe.data_path(recipe.train_annotations), recipe.data_path(recipe.train_images), skeleton
+    )
+    val_persons = read_persons(
+        recipe.data_path(recipe.val_annotations), recipe.data_path(recipe.val_images), skeleton
+    )
+    if recipe.drop_swapped_labels:
+        swapped = sum(person.swapped for person in train_persons)
+        train_persons = [person for person in train_persons if not person.swapped]
+        console.print(f"{swapped} training persons with swapped labels left out", highlight=False)
+    console.print(
+        f"{len(train_persons)} persons to train on, {len(val_persons)} to evaluate on",
+        highlight=False,
+    )
+    maps = None
+    if recipe.teacher_maps is not None:
+        path = recipe.data_path(recipe.teacher_maps)
+        ids = (
+            path.with_suffix(".json")
+            if recipe.teacher_ids is None
+            else recipe.data_path(recipe.teacher_ids)
+        )
+        maps = TeacherMaps(
+            path,
+            ids,
+            skeleton,
+            input_size=recipe.input_size,
+            stride=stride,
+            activation=recipe.teacher_activation,
+            joint_map=recipe.teacher_joint_map,
+            grid=recipe.teacher_grid,
+        )
+        maps.check_covers(person.annotation_id for person in train_persons)
+    augmentation = Augmentation(
+        recipe.scale_factor,
+        recipe.rotation_factor,
+        recipe.rotation_probability,
+        recipe.flip_probability,
+    )
+    geometry: dict[str, Any] = {
+        "input_size": recipe.input_size,
+        "stride": stride,
+        "padding": recipe.padding,
+    }
+    return (
+        CropDataset(
+            train_persons,
+            skeleton,
+            **geometry,
+            augmentation=augmentation,
+            teacher_maps=maps,
+            seed=recipe.seed,
+        ),
+        CropDataset(val_persons, skeleton, **geometry),
+    )
+
+
+def build_teacher(
+    recipe: Recipe, skeleton: Skeleton, size: tuple[int, int], device: torch.device
+) -> Teacher | None:
+    """The teacher that the recipe names, if any."""
+    if recipe.teacher_maps is not None:
+        return stored_teacher
+    if recipe.teacher is None:
+        return None
+    if recipe.teacher == "labels":
+        return label_teacher(size, recipe.sigma)
+    return model_teacher(
+        Path(recipe.teacher),
+        skeleton,
+        input_size=recipe.input_size,
+        size=size,
+        joint_map=recipe.teacher_joint_map,
+        device=device,
+    )
+
+
+def check_same_run(saved: dict[str, Any], recipe: Recipe, path: Path) -> None:
+    """A checkpoint goes on only under the recipe that began it."""
+    free = {"output", "device", "workers", "threads", "checkpoint_every", "log_every", "data_root"}
+    now = recipe.as_dict()
+    changed = sorted(key for key in now if key not in free and saved.get(key) != now[key])
+    if changed:
+        raise ValueError(
+            f"{path} belongs to a run with other values of {', '.join(changed)}: "
+            "choose another output"
+        )

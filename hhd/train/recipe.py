@@ -1,0 +1,242 @@
+"""A training run as one flat dataclass: the schema of YAML, overrides and ``--help``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Literal
+
+import jsonargparse
+import yaml
+
+from hhd.models import MODELS
+
+SHIPPED = Path(__file__).parent.parent / "recipes"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Every setting of a training run; sizes are (width, height)."""
+
+    data_root: str = "."
+    """Folder that the paths of annotations, images and teacher maps start from."""
+    train_annotations: str = "annotations/train.json"
+    """COCO-style keypoint JSON to train on."""
+    val_annotations: str = "annotations/val.json"
+    """COCO-style keypoint JSON to evaluate on."""
+    train_images: str = "images"
+    """Folder of the training pictures."""
+    val_images: str = "images"
+    """Folder of the evaluation pictures."""
+    skeleton: str = "lsp14"
+    """Shipped skeleton (lsp14, coco17) or the path of a skeleton YAML."""
+    drop_swapped_labels: bool = False
+    """Leave out training persons whose left and right look swapped (LSP Extended's ref_agree)."""
+
+    input_size: tuple[int, int] = (96, 96)
+    """Crop given to the network, (width, height) in pixels."""
+    padding: float = 1.25
+    """The crop is the box, aspect fixed, times this."""
+    scale_factor: float = 0.25
+    """Random scale of the crop: 1 + scale_factor * normal, clipped to 1 +- scale_factor (HRNet)."""
+    rotation_factor: float = 30.0
+    """Random rotation in degrees: rotation_factor * normal, clipped to twice that (HRNet)."""
+    rotation_probability: float = 0.6
+    """Share of crops that are rotated."""
+    flip_probability: float = 0.5
+    """Share of crops that are mirrored."""
+
+    model: str = "lite0_student"
+    """Network: small_student, small_teacher, lite0_student or lite0_teacher."""
+    pretrained: bool = False
+    """Start lite0_* from ImageNet weights (extra hhd[imagenet])."""
+    task: Literal["heatmap", "integral"] = "integral"
+    """heatmap: squared error to Gaussians (a teacher). integral: soft-argmax (a student)."""
+    sigma: float = 1.5
+    """Deviation of the target Gaussian in heatmap pixels; also the unit of the coordinate loss."""
+    beta: float = 10.0
+    """Inverse temperature of the student's softmax."""
+
+    loss: Literal["none", "published", "kl"] = "none"
+    """Distillation beside the coordinate loss: none, the published HHD, or our windowed KL."""
+    window: int = 7
+    """Side of the distillation's window in heatmap pixels (published: 8)."""
+    hhd_weight: float = 1.0
+    """Weight of the distillation (published: 0.5)."""
+    match_gradients: bool = False
+    """Set the distillation's weight once, at the first step, so that its gradient norm at the
+    logits is hhd_weight times that of the coordinate loss."""
+
+    teacher: str | None = None
+    """model.safetensors of a heatmap run, or labels (Gaussians at the labels)."""
+    teacher_maps: str | None = None
+    """Instead: an array of maps [N, k, h, w] (.npy) of the unaugmented training crops."""
+    teacher_ids: str | None = None
+    """Annotation ids of teacher_maps, JSON list or .npz with ids (default: beside it, .json)."""
+    teacher_activation: Literal["none", "sigmoid"] = "none"
+    """What turns the values of teacher_maps into heatmaps."""
+    teacher_grid: Literal["stride", "half_pixel", "align_corners"] = "stride"
+    """Which input pixel a cell of teacher_maps stands for."""
+    teacher_joint_map: tuple[int, ...] | None = None
+    """For each joint the teacher's channel, -1 for none (default: the same joints)."""
+    teacher_gate: float = 0.0
+    """Joints whose teacher map peaks below this are not distilled."""
+    teacher_floor: float = 0.0
+    """Values of a teacher map below this share of its peak count as 0: what squared error leaves in
+    the background would otherwise be taught as spread."""
+
+    epochs: int = 8
+    """Passes over the training data."""
+    batch_size: int = 32
+    """Crops a step."""
+    lr: float = 1e-3
+    """Peak learning rate of AdamW under the one-cycle schedule."""
+    weight_decay: float = 0.01
+    """AdamW's weight decay."""
+    warmup: float = 0.3
+    """Share of the steps in which the learning rate rises."""
+    clip_norm: float = 0.0
+    """Clip the gradient's norm to this; 0 does not."""
+    seed: int = 0
+    """Seed of the initial weights, the order of the data and the augmentation."""
+    workers: int = 1
+    """Processes that load data."""
+    threads: int = 0
+    """Torch threads; 0 leaves torch's choice."""
+    device: str = "auto"
+    """cpu, cuda or auto."""
+
+    decode: Literal["whole", "local"] = "whole"
+    """Integral students at evaluation: expectation over the whole map or around its peak."""
+    decode_window: int = 9
+    """Side of the local soft-argmax in heatmap pixels."""
+    flip_test: Literal["none", "coordinates", "heatmaps"] = "none"
+    """Average with the mirrored picture at evaluation."""
+    coco_ap: bool = False
+    """Also evaluate COCO AP with the skeleton's sigmas."""
+    evaluate_every: int = 1
+    """Epochs between evaluations; the last epoch is always evaluated."""
+
+    checkpoint_every: int = 50
+    """Steps between checkpoints; the end of an epoch is one too."""
+    log_every: int = 10
+    """Steps between lines of log.jsonl."""
+    output: str = "runs/default"
+    """Folder for the log, the checkpoint and the model."""
+
+    def __post_init__(self) -> None:
+        for name in (
+            "epochs",
+            "batch_size",
+            "lr",
+            "sigma",
+            "beta",
+            "padding",
+            "evaluate_every",
+            "checkpoint_every",
+            "log_every",
+            "window",
+        ):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} is {getattr(self, name)}; it takes a positive number")
+        for name in (
+            "hhd_weight",
+            "workers",
+            "threads",
+            "clip_norm",
+            "weight_decay",
+            "seed",
+            "teacher_gate",
+        ):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{name} is {getattr(self, name)}; it takes a number from 0 up")
+        if self.model not in MODELS:
+            raise ValueError(f"model is {self.model!r}; it takes one of {', '.join(MODELS)}")
+        if not 0 <= self.teacher_floor < 1:
+            raise ValueError(
+                f"teacher_floor is {self.teacher_floor}; it takes a share from 0 below 1"
+            )
+        if not 0 < self.warmup < 1:
+            raise ValueError(f"warmup is {self.warmup}; it takes a share between 0 and 1")
+        if self.decode_window % 2 == 0:
+            raise ValueError(f"decode_window is {self.decode_window}; it takes an odd number")
+        distils = self.loss != "none"
+        if distils and self.task == "heatmap":
+            raise ValueError(
+                f"loss is {self.loss}, but task is heatmap; distillation is for integral students"
+            )
+        if distils == (self.teacher is None and self.teacher_maps is None):
+            needs = "needs" if distils else "takes no"
+            raise ValueError(f"loss is {self.loss}, which {needs} teacher or teacher_maps")
+        if self.teacher is not None and self.teacher_maps is not None:
+            raise ValueError("teacher and teacher_maps are both given; it takes one of them")
+
+    def data_path(self, name: str) -> Path:
+        """A data path; a relative one starts at ``data_root``."""
+        return Path(self.data_root) / name
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON, YAML and comparison."""
+        return {
+            key: list(value) if isinstance(value, tuple) else value
+            for key, value in asdict(self).items()
+        }
+
+
+def recipe_parser(prog: str) -> jsonargparse.ArgumentParser:
+    """Parser of ``--recipe FILE`` and one option for every field of :class:`Recipe`."""
+    jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True)
+    parser = jsonargparse.ArgumentParser(
+        prog=prog, description="Train from a recipe, a flat YAML file."
+    )
+    parser.add_argument(
+        "--recipe", action="config", help="Recipe file, or the name of a shipped one."
+    )
+    parser.add_class_arguments(Recipe)
+    return parser
+
+
+def parse_recipe(arguments: Sequence[str], prog: str = "hhd train") -> Recipe:
+    """The recipe of ``[RECIPE] [--field value]...``; dashes in names are underscores."""
+    parser = recipe_parser(prog)
+    parser.usage = f"{prog} [RECIPE] [--field value]..."
+    words = [_underscored(word) for word in arguments]
+    if words and not words[0].startswith("-"):
+        words = ["--recipe", str(find_recipe(words[0])), *words[1:]]
+    values = parser.parse_args(words)
+    return _recipe(values)
+
+
+def load_recipe(name_or_path: str, **overrides: Any) -> Recipe:
+    """A recipe file with some fields changed; ``ValueError`` on what the schema does not take."""
+    parser = recipe_parser("hhd train")
+    parser.exit_on_error = False
+    content = yaml.safe_load(find_recipe(name_or_path).read_text()) or {}
+    try:
+        values = parser.parse_object({**content, **overrides})
+    except jsonargparse.ArgumentError as error:
+        raise ValueError(f"recipe {name_or_path}: {error}") from error
+    return _recipe(values)
+
+
+def find_recipe(name_or_path: str) -> Path:
+    """A file, or a shipped recipe by name."""
+    for path in (Path(name_or_path), SHIPPED / f"{name_or_path}.yaml"):
+        if path.is_file():
+            return path
+    shipped = ", ".join(sorted(path.stem for path in SHIPPED.glob("*.yaml")))
+    raise FileNotFoundError(f"recipe is {name_or_path!r}: neither a file nor one of {shipped}")
+
+
+def _recipe(values: jsonargparse.Namespace) -> Recipe:
+    return Recipe(**{field.name: values[field.name] for field in fields(Recipe)})
+
+
+def _underscored(word: str) -> str:
+    name, separator, value = word.partition("=")
+    return (
+        name.replace("-", "_").replace("__", "--", 1) + separator + value
+        if word.startswith("--")
+        else word
+    )

@@ -1,0 +1,152 @@
+"""PCK by hand, COCO AP against the toolkits' own numbers, decoding and the flip test."""
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from hhd.data.coco import Person, read_persons
+from hhd.data.skeleton import load_skeleton
+from hhd.evaluation.coco_ap import STATISTICS, coco_ap, detections, pose_scores
+from hhd.evaluation.decode import Decoder, dark_kernel, flip_coords, flip_maps
+from hhd.evaluation.pck import pck
+from hhd.models.base import PoseModel
+from hhd.models.files import ModelCard
+
+
+def person(lsp14, visible=2.0) -> Person:
+    """Torso of 10 pixels: left shoulder at (6, 8), right hip at (0, 0); the others at (50, 50)."""
+    keypoints = np.full((14, 3), 50.0)
+    keypoints[:, 2] = visible
+    keypoints[lsp14.joints.index("left_shoulder"), :2] = 6, 8
+    keypoints[lsp14.joints.index("right_hip"), :2] = 0, 0
+    return Person(1, 1, 1, Path("x"), 100, 100, (0, 0, 60, 60), keypoints)
+
+
+def test_pck_by_hand(lsp14):
+    someone = person(lsp14)
+    coords = someone.keypoints[None, :, :2].copy()
+    coords[0, lsp14.joints.index("left_knee"), 0] += 2.0  # on the threshold of 0.2
+    coords[0, lsp14.joints.index("right_wrist"), 1] += 4.0
+    coords[0, lsp14.joints.index("left_wrist"), 1] -= 6.0
+    coords[0, lsp14.joints.index("head_top")] += 99  # neither head nor neck counts
+    score = pck(coords, [someone], lsp14)
+    assert score.joints == 12
+    assert score.at_02 == pytest.approx(10 / 12)
+    assert score.at_05 == pytest.approx(11 / 12)
+    assert score.per_joint["left_knee"] == 1.0
+    assert score.per_joint["right_wrist"] == 0.0
+    # Nine joints are right everywhere, one from 0.2, one from 0.4 on: trapezoids of step 0.01.
+    assert score.auc == pytest.approx((9 + 0.305 / 0.5 + 0.105 / 0.5) / 12)
+
+
+def test_pck_leaves_out_what_is_not_labelled(lsp14):
+    someone, torsoless = person(lsp14), person(lsp14)
+    someone.keypoints[0, 2] = 0
+    torsoless.keypoints[lsp14.joints.index("right_hip"), 2] = 0
+    coords = np.stack([p.keypoints[:, :2] for p in (someone, torsoless)])
+    score = pck(coords, [someone, torsoless], lsp14)
+    assert (score.joints, score.persons, score.without_torso) == (11, 1, 1)
+    assert np.isnan(score.per_joint["right_ankle"])
+    with pytest.raises(ValueError, match="no person has both"):
+        pck(coords[1:], [torsoless], lsp14)
+    with pytest.raises(ValueError, match=r"coords has shape \(1, 13, 2\)"):
+        pck(coords[:1, 1:], [someone], lsp14)
+
+
+def test_pose_score_is_the_mean_above_the_threshold():
+    confidence = np.array([[0.9, 0.5, 0.1], [0.1, 0.2, 0.0]])
+    np.testing.assert_allclose(pose_scores(confidence), [0.7, 0.0])
+
+
+def test_ground_truth_has_ap_one(shared_data):
+    folder = shared_data / "coco_mini"
+    coco17 = load_skeleton("coco17")
+    annotations = folder / "person_keypoints.json"
+    persons = read_persons(annotations, folder / "images", coco17)
+    truth = np.stack([p.keypoints for p in persons])
+    results = detections(truth[..., :2], np.ones(truth.shape[:2]), persons)
+    assert coco_ap(annotations, results, coco17)["AP"] == pytest.approx(1.0)
+
+
+def test_ap_of_a_published_fixture(shared_data):
+    folder = shared_data / "eval_fixtures" / "fce_keypoints"
+    results = json.loads((folder / "dt_dataset.json").read_text())
+    statistics = coco_ap(folder / "gt_dataset.json", results, load_skeleton("coco17"))
+    expected = [
+        *(0.5048844884488449, 0.7227722772277227, 0.6336633663366337),
+        *(0.46633663366336636, 0.7504950495049505),
+        *(0.5181818181818182, 0.7272727272727273, 0.6363636363636364),
+        *(0.4666666666666666, 0.75),
+    ]
+    assert list(statistics) == list(STATISTICS)
+    np.testing.assert_allclose(list(statistics.values()), expected, atol=1e-12)
+
+
+def test_ap_needs_areas(people, lsp14, tmp_path):
+    content = json.loads((people / "annotations.json").read_text())
+    del content["annotations"][4]["area"]
+    path = tmp_path / "no_area.json"
+    path.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=r"annotation 5 of .*lacks area"):
+        coco_ap(path, [], lsp14)
+
+
+def test_dark_kernels_of_mmpose():
+    assert [dark_kernel(sigma) for sigma in (1.5, 2.0, 3.0)] == [7, 11, 17]
+
+
+def test_golden_flips(golden: Path):
+    sys.path.insert(0, str(golden))
+    try:
+        from golden_weights import golden_input
+    finally:
+        sys.path.remove(str(golden))
+    arrays = np.load(golden / "codecs.npz")
+    cases = json.loads((golden / "codecs_cases.json").read_text())
+    case = next(c for c in cases if c["kind"] == "flip_coordinates_mmpose" and c["shift"])
+    order = load_skeleton("coco17").flip_order()
+    width_in, width = case["input_size_wh"][0], case["heatmap_size_wh"][0]
+    unit = golden_input(case["seed"], (2, 17, 2), 0.3) + 0.5
+    coords = torch.from_numpy(unit).double() * torch.tensor([width, case["heatmap_size_wh"][1]])
+    flipped = flip_coords(coords, order, width, width_in // width)
+    expected = arrays[f"{case['id']}_flipped"][..., 0] * width
+    np.testing.assert_allclose(flipped[..., 0], expected, atol=1e-4)
+
+
+def test_maps_of_the_mirror_come_back():
+    maps = torch.arange(12.0).view(1, 2, 1, 6)
+    whole = flip_maps(maps, [1, 0], 1.0)  # HRNet's shift_heatmap
+    assert whole[0, 0, 0].tolist() == [11, 11, 10, 9, 8, 7]
+    half = flip_maps(maps, [1, 0], 0.5)
+    assert half[0, 0, 0].tolist() == [11, 10.5, 9.5, 8.5, 7.5, 6.5]
+
+
+class Blob(PoseModel):
+    """Gives maps whose peak is at the bright pixel of the image: channel 0 in red, 1 in green."""
+
+    stride = 2
+
+    def forward(self, images):
+        return torch.nn.functional.avg_pool2d(images[:, :2], 3, stride=2, padding=1)
+
+
+@pytest.mark.parametrize("task", ["integral", "heatmap"])
+@pytest.mark.parametrize("flip_test", ["none", "coordinates", "heatmaps"])
+def test_the_flip_test_is_unbiased(lsp14, task, flip_test):
+    two = replace(
+        lsp14, joints=("left_shoulder", "right_hip"), flip_pairs=(), limbs=(), sigmas=(0.1, 0.1),
+        pck_joints=(),
+    )  # fmt: skip
+    card = ModelCard("small_student", task, (48, 40), 1.25, 40.0, 1.5, two)
+    rows, columns = torch.arange(40.0)[:, None], torch.arange(48.0)
+    blob = torch.exp(-((rows - 22) ** 2 + (columns - 31) ** 2) / 18)
+    images = torch.stack([blob, blob, blob])[None]
+    coords, confidence = Decoder(card, 9, flip_test)(Blob(), images)
+    # Half a pixel of the input is a quarter of a cell: averaging must not add to it.
+    np.testing.assert_allclose(coords[0] * 2, [[31, 22]] * 2, atol=0.2)
+    assert confidence.shape == (1, 2)

@@ -1,0 +1,175 @@
+"""The loop: killed runs go on to the same result, broken ones stop, each loss trains."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from rich.console import Console
+
+from hhd.data.skeleton import load_skeleton
+from hhd.models.files import load_model
+from hhd.train import loop
+from hhd.train.checkpoint import JsonLog, load_checkpoint, save_checkpoint, write_atomically
+from hhd.train.losses import DistillationLoss, build_loss
+from hhd.train.recipe import load_recipe
+
+QUIET = Console(quiet=True)
+
+
+class Killed(Exception):
+    """Stands for a signal."""
+
+
+def weights(folder: str) -> dict[str, torch.Tensor]:
+    return load_model(Path(folder) / "model.safetensors")[0].state_dict()
+
+
+@pytest.mark.parametrize("kill_at", [1, 2])
+def test_a_killed_run_goes_on_to_the_same_result(tiny, tmp_path, monkeypatch, kill_at):
+    distils = {"loss": "kl", "teacher": "labels", "match_gradients": True}
+    whole = load_recipe("demo_student", **tiny, **distils)
+    killed = load_recipe("demo_student", **{**tiny, "output": str(tmp_path / "killed")}, **distils)
+    loop.train(whole, QUIET)
+
+    saved = 0
+
+    def save_then_die(path, state):
+        nonlocal saved
+        save_checkpoint(path, state)
+        saved += 1
+        if saved == kill_at:
+            raise Killed
+
+    monkeypatch.setattr(loop, "save_checkpoint", save_then_die)
+    with pytest.raises(Killed):
+        loop.train(killed, QUIET)
+    monkeypatch.undo()
+    # A line that the kill cut short, and one of a step past the checkpoint.
+    with (tmp_path / "killed" / "log.jsonl").open("a") as file:
+        file.write('{"step": 9, "loss": 1.0}\n{"step": 9, "lo')
+    loop.train(killed, QUIET)
+
+    one, other = weights(whole.output), weights(killed.output)
+    assert all(torch.equal(one[key], other[key]) for key in one)
+    logs = []
+    for recipe in (whole, killed):
+        lines = (Path(recipe.output) / "log.jsonl").read_text().splitlines()
+        logs.append([{k: v for k, v in json.loads(x).items() if "seconds" not in k} for x in lines])
+    assert logs[0] == logs[1]
+    metrics = [(Path(r.output) / "metrics.json").read_text() for r in (whole, killed)]
+    assert metrics[0] == metrics[1]
+
+
+def test_a_finished_run_is_evaluated_again_not_trained(tiny):
+    recipe = load_recipe("demo_student", **tiny)
+    first = loop.train(recipe, QUIET)
+    again = loop.train(recipe, QUIET)
+    assert again.report.pck == first.report.pck
+
+
+def test_swapped_labels_are_not_trained_on(tiny, people, tmp_path):
+    content = json.loads((people / "annotations.json").read_text())
+    for annotation in content["annotations"][:3]:
+        annotation.update(ref_agree=0.1, ref_agree_swapped=0.9)
+    path = tmp_path / "swapped.json"
+    path.write_text(json.dumps(content))
+    recipe = load_recipe(
+        "demo_student",
+        **{**tiny, "train_annotations": str(path), "val_annotations": str(path)},
+        drop_swapped_labels=True,
+    )
+    train_data, val_data = loop.build_data(recipe, load_skeleton("lsp14"), 2, QUIET)
+    assert (len(train_data), len(val_data)) == (17, 20)
+
+
+def test_another_recipe_does_not_go_on(tiny):
+    loop.train(load_recipe("demo_student", **tiny), QUIET)
+    with pytest.raises(ValueError, match="belongs to a run with other values of lr"):
+        loop.train(load_recipe("demo_student", **{**tiny, "lr": 0.5}), QUIET)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(tiny, monkeypatch):
+    def broken(recipe, size):
+        term = torch.tensor(float("nan"))
+        return lambda logits, batch, teacher: (logits.sum() * term, {"coordinate": term})
+
+    monkeypatch.setattr(loop, "build_loss", broken)
+    with pytest.raises(FloatingPointError, match=r"step 1: the loss is nan.*'coordinate': nan"):
+        loop.train(load_recipe("demo_student", **tiny), QUIET)
+
+
+def test_a_teacher_of_ours_and_the_published_loss(tiny, tmp_path):
+    teacher = load_recipe("demo_teacher", **{**tiny, "output": str(tmp_path / "teacher")})
+    loop.train(teacher, QUIET)
+    path = str(tmp_path / "teacher" / "model.safetensors")
+    student = load_recipe("demo_student", **tiny, loss="published", window=8, teacher=path)
+    trained = loop.train(student, QUIET)
+    lines = [json.loads(x) for x in (Path(student.output) / "log.jsonl").read_text().splitlines()]
+    assert {"loss", "coordinate", "hhd", "lr", "data_seconds"} <= lines[0].keys()
+    assert trained.images_per_second > 0
+
+
+def test_matched_gradient_norms():
+    recipe = load_recipe("lspet_kl", hhd_weight=3.0, teacher="labels")
+    torch.manual_seed(0)
+    batch = {"coords": torch.rand(2, 14, 2) * 30 + 8, "weight": torch.ones(2, 14)}
+    logits, teacher = torch.randn(2, 14, 48, 48) * 0.3, torch.rand(2, 14, 48, 48)
+    criterion = DistillationLoss(recipe)
+    weight = criterion.match_gradients(logits, batch, teacher)
+    assert weight > 0
+    leaf = logits.clone().requires_grad_()
+    total = torch.autograd.grad(criterion(leaf, batch, teacher)[0], leaf)[0]
+    coordinate_only = build_loss(load_recipe("lspet_integral"), (48, 48))
+    coordinate = torch.autograd.grad(coordinate_only(leaf, batch, None)[0], leaf)[0]
+    assert (total - coordinate).norm() == pytest.approx(float(3 * coordinate.norm()), rel=1e-4)
+
+
+def test_the_gate_leaves_unsure_joints_untaught():
+    recipe = load_recipe("lspet_kl", teacher_gate=0.5, teacher="labels", match_gradients=False)
+    batch = {"coords": torch.full((1, 2, 2), 20.0), "weight": torch.ones(1, 2)}
+    logits = torch.randn(1, 2, 48, 48, requires_grad=True)
+    teacher = torch.zeros(1, 2, 48, 48)
+    teacher[0, 0, 3, 3], teacher[0, 1, 3, 3] = 0.4, 0.6
+    criterion = DistillationLoss(recipe)
+    both = criterion(logits, batch, teacher)[1]["hhd"]
+    teacher[0, 0] = 0
+    assert criterion(logits, batch, teacher)[1]["hhd"] == both
+
+
+def test_an_empty_teacher_map_teaches_nothing():
+    criterion = DistillationLoss(load_recipe("lspet_published", teacher="labels"))
+    batch = {"coords": torch.full((1, 2, 2), 20.0), "weight": torch.ones(1, 2)}
+    logits, teacher = torch.randn(1, 2, 48, 48), torch.rand(1, 2, 48, 48)
+    teacher[0, 0] = 0
+    alone = {"coords": batch["coords"][:, 1:], "weight": batch["weight"][:, 1:]}
+    both = criterion(logits, batch, teacher)[1]["hhd"]
+    torch.testing.assert_close(both, criterion(logits[:, 1:], alone, teacher[:, 1:])[1]["hhd"])
+
+
+def test_files_are_replaced_whole(tmp_path, monkeypatch):
+    path = tmp_path / "checkpoint.pt"
+    save_checkpoint(path, {"step": 1, "weight": torch.ones(3)})
+    write_atomically(tmp_path / "metrics.json", b"{}")
+
+    def fail(state, file):
+        file.write(b"half")
+        raise Killed
+
+    monkeypatch.setattr(torch, "save", fail)
+    with pytest.raises(Killed):
+        save_checkpoint(path, {"step": 2})
+    assert load_checkpoint(path)["step"] == 1
+
+
+def test_a_log_keeps_what_the_checkpoint_covers(tmp_path):
+    path = tmp_path / "log.jsonl"
+    log = JsonLog(path, 0)
+    for step in (1, 2, 3):
+        log.write(step=step)
+    JsonLog(path, 2).write(step=3, again=True)
+    assert [json.loads(x) for x in path.read_text().splitlines()] == [
+        {"step": 1}, {"step": 2}, {"step": 3, "again": True},
+    ]  # fmt: skip
+    JsonLog(path, 0)
+    assert path.read_text() == ""
