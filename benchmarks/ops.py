@@ -7,11 +7,11 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-import oracle
 import torch
 from torch import Tensor
 
 import hhd_kernels as hk
+import oracle
 from benchmarks.inputs import Maps
 from benchmarks.presets import Preset
 

@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from kernels.golden_cases import check_maps, load_cases, maps, normalizations, relative_l2, rules
 
 from benchmarks import lock
 from benchmarks.inputs import DTYPES, LAYOUTS, make_maps
 from benchmarks.official_loop import official_loop
 from benchmarks.presets import PRESETS
+from kernels.golden_cases import check_maps, load_cases, maps, normalizations, relative_l2, rules
 
 
 @pytest.mark.parametrize("number", range(90))

@@ -1,11 +1,11 @@
 """Peak, quarter offset and DARK against the oracle: dtypes, strides, ties, borders, NaN."""
 
 import numpy as np
-import oracle
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+import oracle
 from host import plain
 from host.samples import DTYPES, LAYOUTS, PLAIN, SMALL, Array, lay_out, load_host, noisy_peaks
 from host.samples import tied_maps as maps_with_ties

@@ -3,11 +3,11 @@
 import itertools
 
 import numpy as np
-import oracle
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import oracle
 from host.samples import PLAIN, SMALL, Array, load_host, noisy_peaks, tied_maps
 
 host = load_host()

@@ -1,11 +1,11 @@
 """The error budgets of DESIGN: how far a result may be from the float64 oracle."""
 
 import numpy as np
-import oracle
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+import oracle
 from kernels.samples import accumulate
 
 Array = NDArray[np.float64]

@@ -6,10 +6,10 @@ Half-precision maps are upcast first, as the ops accumulate in float32; geometry
 from typing import Any
 
 import torch
-from oracle.crop import Geometry, cell_taps, geometry
 from torch import Tensor
 
 from kernels.samples import accumulate
+from oracle.crop import Geometry, cell_taps, geometry
 
 TINY = 1.1754943508222875e-38
 

@@ -8,9 +8,9 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
-import oracle
 from numpy.typing import NDArray
 
+import oracle
 from kernels.samples import BACKENDS
 
 Array = NDArray[Any]

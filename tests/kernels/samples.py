@@ -4,11 +4,12 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-import oracle
 import torch
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor
+
+import oracle
 
 Array = NDArray[np.float64]
 

@@ -1,13 +1,13 @@
 """crop: windows and gradients against the oracle, past every border."""
 
 import numpy as np
-import oracle
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 import hhd_kernels as hk
+import oracle
 from kernels import eager
 from kernels.budget import check_gradient, check_value
 from kernels.samples import (

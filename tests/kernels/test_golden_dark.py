@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import numpy as np
-import oracle
 import pytest
 
+import oracle
 from kernels.golden_cases import ANSWERERS, Array, load_cases, rules
 
 CASES = (8, 31)

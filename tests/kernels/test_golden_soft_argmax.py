@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import numpy as np
-import oracle
 import pytest
 
+import oracle
 from kernels.golden_cases import ANSWERERS, Array, Case, load_cases, relative_l2, rules
 
 # The cases without mmpose's debiasing line.

@@ -1,13 +1,13 @@
 """locate_student: its three modes against the oracle, and the traps of the published arithmetic."""
 
 import numpy as np
-import oracle
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 import hhd_kernels as hk
+import oracle
 from kernels.samples import (
     LAYOUT_NAMES,
     MIXTURES,

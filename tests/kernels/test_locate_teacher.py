@@ -1,13 +1,13 @@
 """locate_teacher: the peak exactly, and its DARK refinement, against the oracle."""
 
 import numpy as np
-import oracle
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 import hhd_kernels as hk
+import oracle
 from kernels.samples import (
     DTYPES,
     LAYOUT_NAMES,

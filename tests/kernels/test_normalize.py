@@ -1,13 +1,13 @@
 """normalize: values and gradients against the oracle, over dtypes, kinds, shapes and layouts."""
 
 import numpy as np
-import oracle
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 import hhd_kernels as hk
+import oracle
 from kernels import eager
 from kernels.budget import check_gradient, check_value, normalize_slope
 from kernels.samples import (

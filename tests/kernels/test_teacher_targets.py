@@ -1,13 +1,13 @@
 """teacher_targets: centres, windows and confidence against the oracle."""
 
 import numpy as np
-import oracle
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 import hhd_kernels as hk
+import oracle
 from kernels import eager
 from kernels.budget import check_value
 from kernels.samples import (

@@ -3,9 +3,9 @@
 from typing import Any
 
 import numpy as np
-import oracle
 from numpy.typing import NDArray
 
+import oracle
 from sanitize import cases
 from sanitize.calls import (
     BORDERS,

@@ -4,9 +4,9 @@ Results are compared loosely, since accuracy has tests of its own.
 """
 
 import numpy as np
-import oracle
 from numpy.typing import ArrayLike
 
+import oracle
 from sanitize import cases
 from sanitize.calls import BORDERS, KINDS, LOCATES, REFINES, SAMPLINGS, Kernels, Result, Window
 from sanitize.cases import Setting
