@@ -135,7 +135,7 @@ class JointLoss {
     const A w = views_.target_coords.data == nullptr ? 0 : weight(views_.weight, unit, j);
     const A w_hhd = weight(views_.teacher_weight, unit, j);
     views_.coordinate_terms[n] = views_.hhd_terms[n] = 0;
-    const Plane<A> map = reader_.plane(unit, j);
+    const Plane<A> map = reader_.plane_to_scan(unit, j);
     if (!wants_coords_ && w_hhd == 0) return no_gradient(unit, j);
 
     const MapSums<A> sums = args_.locate == Locate::kPublished

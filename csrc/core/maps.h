@@ -62,6 +62,9 @@ struct Plane {
   int64_t height;
   int64_t width;   // without the padding
   int64_t padded;  // a multiple of the vector's lanes
+  // Where given, the plane is still empty and the scan fills it from these bfloat16 rows.
+  const uint16_t* packed = nullptr;
+  int64_t packed_stride = 0;
   HHD_INLINE A* row(int64_t i) const { return data + i * stride; }
 };
 
@@ -96,6 +99,30 @@ HHD_INLINE void transpose8(Float8 (&r)[8]) {
   }
 }
 
+// Vectors of whole eights meet bfloat16 in registers, without a stop in memory.
+template <class A>
+inline constexpr bool kPacksBFloat16 = sizeof(A) == 4 && kLanes<A> >= 8;
+
+// Whether a map's rows are whole vectors of bfloat16.
+template <class A>
+HHD_INLINE bool is_packed(const View& v) {
+  return kPacksBFloat16<A> && v.dtype == DType::kBFloat16 && v.stride[3] == 1 &&
+         v.size[3] == round_up_to_lanes<A>(v.size[3]);
+}
+
+HHD_INLINE void load_bfloat16(const uint16_t* p, Vec<float>& v) {
+  Float8 eights[kLanes<float> / 8 + 1];
+  for (int64_t i = 0; i < kLanes<float>; i += 8) eights[i / 8] = load8_bfloat16(p + i);
+  std::memcpy(&v, eights, sizeof v);
+}
+
+HHD_INLINE void store_bfloat16(uint16_t* p, Vec<float> v) {
+  Float8 eights[kLanes<float> / 8 + 1];
+  std::memcpy(eights, &v, sizeof v);
+  if constexpr (kLanes<float> == 8) store8_bfloat16(p, eights[0]);
+  if constexpr (kLanes<float> == 16) store16_bfloat16(p, eights[0], eights[1]);
+}
+
 // Reads the maps of a unit as planes; the padding holds `fill`.
 template <class A>
 class Reader {
@@ -106,7 +133,18 @@ class Reader {
         padded_(round_up_to_lanes<A>(v.size[3])),
         grouped_(joints_are_innermost(v) && sizeof(A) == 4 && v.dtype != DType::kFloat64),
         in_place_(v.dtype == dtype_of<A>() && v.stride[3] == 1 && v.size[3] == padded_),
+        packed_(is_packed<A>(v)),
         planes_(in_place_ ? 0 : plane_size<A>(v) * (grouped_ ? kUnitJoints : 1)) {}
+
+  // As `plane`, for a map that is scanned before anything else reads it: bfloat16 rows are
+  // converted by the scan, which has them in registers anyway.
+  HHD_INLINE Plane<A> plane_to_scan(const Unit& unit, int64_t j) {
+    if (!packed_) return plane(unit, j);
+    const void* rows = address(v_, offset_of(v_, unit.b, unit.k + j));
+    return {planes_.get(), padded_, v_.size[2],
+            v_.size[3],    padded_, static_cast<const uint16_t*>(rows),
+            v_.stride[2]};
+  }
 
   // The plane of joint `unit.k + j`. Joints of a unit are asked for in order.
   HHD_INLINE Plane<A> plane(const Unit& unit, int64_t j) {
@@ -188,6 +226,7 @@ class Reader {
   const int64_t padded_;
   const bool grouped_;
   const bool in_place_;
+  const bool packed_;
   Buffer<A> planes_;
 };
 
@@ -208,7 +247,7 @@ class Writer {
         padded_(round_up_to_lanes<A>(v.size[3])),
         grouped_(joints_are_innermost(v) && sizeof(A) == 4 && v.dtype != DType::kFloat64),
         in_place_(v.dtype == dtype_of<A>() && v.stride[3] == 1 && v.size[3] == padded_),
-        packs_(v.dtype == DType::kBFloat16 && v.stride[3] == 1 && v.size[3] == padded_),
+        packs_(is_packed<A>(v)),
         scratch_(in_place_  ? 0
                  : grouped_ ? plane_size<A>(v) * kUnitJoints
                             : padded_) {}
@@ -237,7 +276,7 @@ class Writer {
   template <class Value>
   HHD_INLINE void write_row(int64_t i, const Value& value) const {
     const int64_t padded = padded_;
-    if constexpr (kPacksBFloat16) {
+    if constexpr (kPacksBFloat16<A>) {
       if (packs_) {
         uint16_t* out = static_cast<uint16_t*>(mutable_address(v_, offset_ + i * v_.stride[2]));
         HHD_UNROLL
@@ -262,16 +301,6 @@ class Writer {
 
  private:
   HHD_INLINE bool collects(const Unit& unit) const { return grouped_ && unit.count == kUnitJoints; }
-
-  // Vectors of whole eights go to bfloat16 without a stop in memory.
-  static constexpr bool kPacksBFloat16 = sizeof(A) == 4 && kLanes<A> >= 8;
-
-  HHD_INLINE static void store_bfloat16(uint16_t* p, Vec<A> v) {
-    Float8 eights[kLanes<A> / 8 + 1];
-    std::memcpy(eights, &v, sizeof v);
-    if constexpr (kLanes<A> == 8) store8_bfloat16(p, eights[0]);
-    if constexpr (kLanes<A> == 16) store16_bfloat16(p, eights[0], eights[1]);
-  }
 
   void store_row(int64_t i) const {
     const int64_t offset = offset_ + i * v_.stride[2], step = v_.stride[3];

@@ -23,7 +23,7 @@ void normalize(const View& x, const View& out, Normalize kind, double beta, doub
   for (int64_t index = begin; index < end; ++index) {
     const Unit unit = unit_at(x, index);
     for (int64_t j = 0; j < unit.count; ++j) {
-      const Plane<A> map = reader.plane(unit, j);
+      const Plane<A> map = reader.plane_to_scan(unit, j);
       const MapSums<A> sums = scan<Scan::kStudent>(map, kind);
       Plane<A> source = map;
       A norm = kind == Normalize::kNone ? A(1) : norm_of(sums, kind);
@@ -73,7 +73,7 @@ void normalize_backward(const View& grad, const View& x, const View& out, Normal
   for (int64_t index = begin; index < end; ++index) {
     const Unit unit = unit_at(x, index);
     for (int64_t j = 0; j < unit.count; ++j) {
-      const Plane<A> map = reader.plane(unit, j);
+      const Plane<A> map = reader.plane_to_scan(unit, j);
       const Plane<A> upstream = grads.plane(unit, j);
       const MapSums<A> sums = scan<Scan::kStudent>(map, kind);
       if (kind == Normalize::kSoftmax) {

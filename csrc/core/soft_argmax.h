@@ -47,7 +47,7 @@ void soft_argmax(const View& logits, const View& coords, const View& confidence,
   for (int64_t index = begin; index < end; ++index) {
     const Unit unit = unit_at(logits, index);
     for (int64_t j = 0; j < unit.count; ++j) {
-      const Plane<A> map = reader.plane(unit, j);
+      const Plane<A> map = reader.plane_to_scan(unit, j);
       const MapSums<A> sums = scan<Scan::kStudent>(map, Normalize::kNone);
       const Softmax<A> p = softmax.compute(map, sums.max, args.beta);
       Expectation<A> mean{p.x, p.y, p.sum};
@@ -93,7 +93,7 @@ void soft_argmax_backward(const View& grad_coords, const View& logits, const Vie
   for (int64_t index = begin; index < end; ++index) {
     const Unit unit = unit_at(logits, index);
     for (int64_t j = 0; j < unit.count; ++j) {
-      const Plane<A> map = reader.plane(unit, j);
+      const Plane<A> map = reader.plane_to_scan(unit, j);
       const MapSums<A> sums = scan<Scan::kStudent>(map, Normalize::kNone);
       const Softmax<A> p = softmax.compute(map, sums.max, args.beta);
       Box box{0, map.height, 0, map.width};

@@ -34,7 +34,7 @@ enum class Scan { kStudent, kStudentWithSum, kTeacher };
 
 // The map's padding must hold -inf, so that it never is the maximum. `row_best`, where given,
 // receives every row's maximum, still spread over the lanes.
-template <Scan kScan, class A, class Term>
+template <Scan kScan, bool kPacked, class A, class Term>
 HHD_INLINE MapSums<A> scan_with(const Plane<A>& map, A* row_best, const Term& term) {
   constexpr int64_t lanes = kLanes<A>;
   const int64_t height = map.height, width = map.width, whole = width / lanes * lanes;
@@ -42,17 +42,31 @@ HHD_INLINE MapSums<A> scan_with(const Plane<A>& map, A* row_best, const Term& te
   Vec<A> best = lowest, sum{}, norm{};
   Bits<A> nan{};
   for (int64_t i = 0; i < height; ++i) {
-    const A* row = map.row(i);
+    A* row = map.row(i);
+    const uint16_t* packed = map.packed + i * map.packed_stride;
     Vec<A> row_max = lowest;
+    const auto fetch = [&](int64_t x) {
+      if constexpr (kPacked) {
+        Vec<A> v;
+        load_bfloat16(packed + x, v);
+        store(row + x, v);
+        return v;
+      } else {
+        if constexpr (kScan == Scan::kTeacher) __builtin_prefetch(row + x + 4096 / sizeof(A));
+        return load(row + x);
+      }
+    };
     const auto take = [&](Vec<A> v) {
       if constexpr (kScan == Scan::kStudentWithSum) sum += v;
       if constexpr (kScan == Scan::kTeacher) nan |= v != v;
       term(v, norm);
     };
+    if constexpr (kPacked) {
+      for (int64_t x = 0; x < width; x += 32) __builtin_prefetch(packed + x + 2048);
+    }
     HHD_UNROLL
     for (int64_t x = 0; x < whole; x += lanes) {
-      if constexpr (kScan == Scan::kTeacher) __builtin_prefetch(row + x + 4096 / sizeof(A));
-      const Vec<A> v = load(row + x);
+      const Vec<A> v = fetch(x);
       row_max = max_or_second(v, row_max);
       take(v);
     }
@@ -67,20 +81,29 @@ HHD_INLINE MapSums<A> scan_with(const Plane<A>& map, A* row_best, const Term& te
   return {max_lanes<A>(best), sum_lanes<A>(sum), sum_lanes<A>(norm), any_lane<A>(nan)};
 }
 
-template <Scan kScan, class A>
-MapSums<A> scan(const Plane<A>& map, Normalize kind, A* row_best = nullptr) {
+template <Scan kScan, bool kPacked, class A>
+HHD_INLINE MapSums<A> scan_for(const Plane<A>& map, Normalize kind, A* row_best) {
   switch (kind) {
     case Normalize::kL1:
-      return scan_with<kScan>(map, row_best,
-                              [](Vec<A> v, Vec<A>& norm) { norm += v < 0 ? -v : v; });
+      return scan_with<kScan, kPacked>(map, row_best,
+                                       [](Vec<A> v, Vec<A>& norm) { norm += v < 0 ? -v : v; });
     case Normalize::kL2:
-      return scan_with<kScan>(map, row_best, [](Vec<A> v, Vec<A>& norm) { norm += v * v; });
+      return scan_with<kScan, kPacked>(map, row_best,
+                                       [](Vec<A> v, Vec<A>& norm) { norm += v * v; });
     case Normalize::kL1Positive:
-      return scan_with<kScan>(map, row_best,
-                              [](Vec<A> v, Vec<A>& norm) { norm += positive_part<A>(v); });
+      return scan_with<kScan, kPacked>(map, row_best,
+                                       [](Vec<A> v, Vec<A>& norm) { norm += positive_part<A>(v); });
     default:
-      return scan_with<kScan>(map, row_best, [](Vec<A>, Vec<A>&) {});
+      return scan_with<kScan, kPacked>(map, row_best, [](Vec<A>, Vec<A>&) {});
   }
+}
+
+template <Scan kScan, class A>
+MapSums<A> scan(const Plane<A>& map, Normalize kind, A* row_best = nullptr) {
+  if constexpr (kPacksBFloat16<A>) {
+    if (map.packed != nullptr) return scan_for<kScan, true>(map, kind, row_best);
+  }
+  return scan_for<kScan, false>(map, kind, row_best);
 }
 
 // The divisor of l1, l2 and l1_positive.

@@ -24,7 +24,7 @@ void teacher_targets(const View& maps, const View& centers, const View& windows,
   for (int64_t index = begin; index < end; ++index) {
     const Unit unit = unit_at(maps, index);
     for (int64_t j = 0; j < unit.count; ++j) {
-      const Plane<A> map = reader.plane(unit, j);
+      const Plane<A> map = reader.plane_to_scan(unit, j);
       const MapSums<A> sums = scan<Scan::kTeacher>(map, args.normalize, row_best.get());
       const Point<A> center =
           teacher_center(map, sums, args.refine, args.blur_kernel, row_best.get());
@@ -56,7 +56,7 @@ void locate_teacher(const View& maps, const View& centers, Refine refine, int64_
   for (int64_t index = begin; index < end; ++index) {
     const Unit unit = unit_at(maps, index);
     for (int64_t j = 0; j < unit.count; ++j) {
-      const Plane<A> map = reader.plane(unit, j);
+      const Plane<A> map = reader.plane_to_scan(unit, j);
       const MapSums<A> sums = scan<Scan::kTeacher>(map, Normalize::kNone, row_best.get());
       write_center(centers, unit, j,
                    teacher_center(map, sums, refine, blur_kernel, row_best.get()));
@@ -79,7 +79,7 @@ void locate_student(const View& logits, const View& teacher_centers, const View&
                        read<A>(teacher_centers, offset + teacher_centers.stride[2])};
       Point<A> s = t;
       if (mode != Locate::kPeak) {
-        const Plane<A> map = reader.plane(unit, j);
+        const Plane<A> map = reader.plane_to_scan(unit, j);
         const MapSums<A> sums = scan<Scan::kStudentWithSum>(map, Normalize::kNone);
         s = mode == Locate::kPublished
                 ? published_center(map, sums, t, window_h, window_w)
