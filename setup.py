@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -32,31 +33,30 @@ def has_compiler() -> bool:
     return any(shutil.which(c) for c in (os.environ.get("CXX"), "c++", "g++", "clang++") if c)
 
 
-def has_stable_torch() -> bool:
-    """Whether torch is here and new enough for the stable ABI that the ops are built on."""
+def require_torch() -> None:
+    """Stop unless torch's headers are here and new enough for the stable ABI."""
     try:
         version = importlib.metadata.version("torch")
     except importlib.metadata.PackageNotFoundError:
+        version = "none"
+    numbers = re.match(r"(\d+)\.(\d+)", version)
+    if numbers is None or tuple(map(int, numbers.groups())) < OLDEST_TORCH:
         raise SystemExit(
-            "hhd: building the ops needs torch>=2.10 (its headers); install torch first, "
-            "or set HHD_BUILD=skip"
-        ) from None
-    return tuple(int(part) for part in version.split("+")[0].split(".")[:2]) >= OLDEST_TORCH
+            f"hhd: building the ops takes the headers of torch>=2.10, found {version}; "
+            "install torch first, or set HHD_BUILD=skip"
+        )
 
 
 class CMakeBuild(build_ext):
     def run(self) -> None:
         output = ROOT if self.inplace else Path(self.build_lib).resolve()
         build = ROOT / "build" / f"cmake-{sys.implementation.cache_tag}"
-        torch_ops = has_stable_torch()
-        if not torch_ops:
-            print("hhd: this torch is older than 2.10: the torch ops are left out", file=sys.stderr)
+        require_torch()
         configure = [
             "cmake", "-S", str(ROOT), "-B", str(build), "-G", "Ninja",
             "-DCMAKE_BUILD_TYPE=Release",
             f"-DPython_EXECUTABLE={sys.executable}",
             f"-DHHD_OUTPUT={output / 'hhd_kernels'}",
-            f"-DHHD_TORCH_OPS={'ON' if torch_ops else 'OFF'}",
         ]  # fmt: skip
         subprocess.run(configure, check=True)
         jobs = os.environ.get("MAX_JOBS", str(os.cpu_count() or 1))

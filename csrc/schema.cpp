@@ -28,7 +28,8 @@ STABLE_TORCH_LIBRARY(hhd, m) {
       "-> (Tensor centers, Tensor windows, Tensor confidence)");
 
   m.def(
-      "hhd_loss(Tensor logits, Tensor centers, Tensor windows, Tensor? weight, float beta, "
+      "hhd_loss(Tensor logits, Tensor centers, Tensor windows, Tensor? weight, "
+      "Tensor? grad_scale, float beta, "
       "int normalize, int divergence, int locate, int sampling, int border, int reduction, "
       "float eps, float hhd_weight, bool with_grad) -> (Tensor loss, Tensor grad)");
   m.def(

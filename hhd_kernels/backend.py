@@ -12,10 +12,21 @@ from types import TracebackType
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from hhd_kernels import _library
 
 BACKENDS = ("reference", "cpu", "cuda", "triton")
+OPS = (
+    "normalize",
+    "soft_argmax",
+    "locate_teacher",
+    "locate_student",
+    "crop",
+    "teacher_targets",
+    "hhd_loss",
+    "joint_loss",
+)
 
 
 def _named(name: str | None, source: str) -> str | None:
@@ -38,11 +49,11 @@ class use_backend:
 
     def __init__(self, name: str) -> None:
         self._name = _named(name, "use_backend's name")
-        self._before: str | None = None
+        self._before: list[str | None] = []
 
     def __enter__(self) -> None:
         global _chosen
-        self._before = _chosen
+        self._before.append(_chosen)
         _chosen = self._name
 
     def __exit__(
@@ -52,28 +63,58 @@ class use_backend:
         traceback: TracebackType | None,
     ) -> None:
         global _chosen
-        _chosen = self._before
+        _chosen = self._before.pop()
 
 
 def resolve(op: str, tensor: Tensor) -> str:
     """The backend that runs `op` on `tensor`.
 
-    Raises RuntimeError, with the reason, if the user chose one that cannot.
+    Raises RuntimeError, with the reason, if the user chose one that cannot: a backend, an
+    instruction set, or a kind of derivative.
     """
     device = tensor.device.type
     if _chosen is None:
         name = "cpu" if device == "meta" else device
+        if name == "cpu" and _CAPABILITY_ERROR is not None:
+            raise RuntimeError(f"hhd_kernels.{op}: {_CAPABILITY_ERROR}")
         if name in BACKENDS and obstacle(name, device) is None:
+            _refuse_other_derivatives(op, tensor)
             return name
         _tell(device)
         return "reference"
     reason = obstacle(_chosen, device)
     if reason is not None:
         raise RuntimeError(f"hhd_kernels.{op}: the backend {_chosen!r} cannot run: {reason}")
+    if _chosen != "reference":
+        _refuse_other_derivatives(op, tensor)
     return _chosen
 
 
-_CPU_ABSENT = _library.ERROR or _library.cpu_error()
+def in_transform() -> bool:
+    """Whether a torch.func transform (vmap, grad, ...) runs in eager mode."""
+    return not torch.compiler.is_compiling() and torch._C._are_functorch_transforms_active()
+
+
+def _refuse_other_derivatives(op: str, tensor: Tensor) -> None:
+    """The kernels know reverse mode only; of the others torch would make zeros or riddles."""
+    if torch.compiler.is_compiling():
+        return
+    what = None
+    if torch._C._are_functorch_transforms_active():
+        kinds = {level.key() for level in torch._C._functorch.get_interpreter_stack() or ()}
+        if kinds - {torch._C._functorch.TransformType.Vmap}:
+            what = "a derivative of torch.func"
+    elif forward_ad._current_level >= 0 and forward_ad.unpack_dual(tensor).tangent is not None:
+        what = "a forward-mode derivative"
+    if what is not None:
+        raise RuntimeError(
+            f"hhd_kernels.{op}: {what} is not implemented in the fused kernels;"
+            " use hhd_kernels.use_backend('reference')"
+        )
+
+
+_CAPABILITY_ERROR = None if _library.ERROR else _library.cpu_error()
+_CPU_ABSENT = _library.ERROR or _CAPABILITY_ERROR
 _CUDA_ABSENT = (
     None if _library.has_kernels("CUDA") else _library.ERROR or "built without CUDA kernels"
 )
@@ -131,8 +172,10 @@ def explain(op: str, *tensors: Tensor) -> Explanation:
         op: an op's name, for instance "soft_argmax".
         tensors: its tensors; the first decides.
     """
-    if not tensors:
-        raise ValueError("explain got no tensor; it takes the op's tensors after its name")
+    if op not in OPS:
+        raise ValueError(f"op is {op!r}; it takes one of {', '.join(map(repr, OPS))}")
+    if not tensors or not all(isinstance(t, Tensor) for t in tensors):
+        raise TypeError("explain takes the op's tensors after its name, at least one")
     device = tensors[0].device.type
     obstacles = {name: obstacle(name, device) for name in BACKENDS}
     if _chosen is not None:

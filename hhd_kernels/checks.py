@@ -3,8 +3,8 @@
 They read only metadata (no tensor operation, no host sync), so they are cheap and can be traced.
 """
 
-import math
 from enum import IntEnum
+from numbers import Integral, Real
 from typing import Any
 
 import torch
@@ -87,33 +87,57 @@ def choice(name: str, value: Any, kind: type[IntEnum]) -> int:
     return codes[value]
 
 
-def positive(name: str, value: Any) -> float:
-    """A positive, finite Python number as a float."""
-    if not isinstance(value, (int, float)) or isinstance(value, bool):
-        raise TypeError(f"{name} is a {type(value).__name__}; it takes a Python number")
-    if not 0 < value < math.inf:
-        raise ValueError(f"{name} is {value}; it takes a positive, finite number")
+# Beyond 1e30 a product of two numbers is nothing that float32 holds. The sentences are constants
+# because torch.compile traces these checks.
+LARGEST = 1e30
+_POSITIVE = "a positive number up to 1e30"
+_NON_NEGATIVE = "a number from 0 to 1e30"
+
+
+def number(name: str, value: Any, takes: str) -> float:
+    """A real number, of Python or NumPy, as a float."""
+    if not isinstance(value, (int, float, Real)) or isinstance(value, bool):
+        raise TypeError(f"{name} is a {type(value).__name__}; it takes {takes}")
     return float(value)
 
 
+def positive(name: str, value: Any) -> float:
+    """A positive number as a float."""
+    result = number(name, value, _POSITIVE)
+    if not 0 < result <= LARGEST:
+        raise ValueError(f"{name} is {value}; it takes {_POSITIVE}")
+    return result
+
+
 def non_negative(name: str, value: Any) -> float:
-    """A finite Python number >= 0 as a float."""
-    return 0.0 if value == 0 and not isinstance(value, Tensor) else positive(name, value)
+    """A number >= 0 as a float."""
+    result = number(name, value, _NON_NEGATIVE)
+    if not 0 <= result <= LARGEST:
+        raise ValueError(f"{name} is {value}; it takes {_NON_NEGATIVE}")
+    return result
 
 
 def window(name: str, value: Any) -> tuple[int, int]:
-    """A window's (rows, columns), each at least 1."""
+    """A window's (rows, columns), each from 1 to 999."""
     if (
         not isinstance(value, (tuple, list))
         or len(value) != 2
-        or not all(isinstance(size, int) and size >= 1 for size in value)
+        or not all(_is_size(size) for size in value)
     ):
-        raise ValueError(f"{name} is {value!r}; it takes (rows, columns), integers of at least 1")
-    return value[0], value[1]
+        raise ValueError(f"{name} is {value!r}; it takes (rows, columns), integers from 1 to 999")
+    return int(value[0]), int(value[1])
+
+
+def _is_size(value: Any) -> bool:
+    return (
+        isinstance(value, (int, Integral))
+        and not isinstance(value, bool)
+        and 1 <= int(value) <= 999
+    )
 
 
 def odd(name: str, value: Any) -> int:
     """An odd integer from 1 to 999."""
-    if not isinstance(value, int) or not 1 <= value <= 999 or value % 2 == 0:
+    if not _is_size(value) or value % 2 == 0:
         raise ValueError(f"{name} is {value!r}; it takes an odd integer from 1 to 999")
-    return value
+    return int(value)

@@ -82,8 +82,8 @@ def hhd_loss(
         normalize: of the student's map, see `normalize`.
         divergence: "sse": sum (A - Bt)^2. "kl": KL(teacher || student) over the window's cells and
             one rest bin, the in-map mass outside the window, both sides renormalised over cells and
-            rest; takes normalize="softmax" and non-negative teacher windows. A zero teacher window
-            gives 0; a student mass that is exactly 0 counts as the smallest normal float32.
+            rest; takes normalize="softmax", and the teacher windows' positive part. A zero teacher
+            window gives 0; a student mass that is exactly 0 counts as the smallest normal float32.
         locate: where the student's window lies, see `locate_student`.
         sampling, border: see `crop`; they must be those of the targets. With border="skip" a joint
             whose window leaves the map, the student's or the teacher's, contributes 0.
@@ -112,7 +112,7 @@ def loss_of(
         weight = checks.weight("weight", weight, "student_logits", logits)
     if backend.resolve("hhd_loss", logits) == "reference":
         return hhd_weight * reference(logits, targets, weight, options)
-    arguments = (targets.centers, targets.windows, weight, *options, hhd_weight)
+    arguments = (targets.centers, targets.windows, weight, None, *options, hhd_weight)
     return call(torch.ops.hhd.hhd_loss, logits, *arguments)[0]
 
 
@@ -188,10 +188,9 @@ class Pair:
 
     def kl(self, log_p: Tensor) -> Tensor:
         """KL(teacher || student) over cells and rest for the student's log p, as [B, K]."""
-        covered = torch.where(self.teacher.inside, self.windows, 0).sum(dim=(2, 3))
-        teacher = torch.cat(
-            (self.windows.flatten(2), (1 - covered).clamp_min(0)[..., None]), dim=-1
-        )
+        windows = self.windows.relu()
+        covered = torch.where(self.teacher.inside, windows, 0).sum(dim=(2, 3))
+        teacher = torch.cat((windows.flatten(2), (1 - covered).clamp_min(0)[..., None]), dim=-1)
         teacher = teacher / teacher.sum(-1, keepdim=True)
 
         log_mass = torch.cat(
@@ -202,7 +201,7 @@ class Pair:
         log_student = log_student - log_sum(log_mass, -1)[..., None]
 
         terms = torch.where(teacher <= 0, 0, teacher * (teacher.log() - log_student))
-        return torch.where(self.windows.sum(dim=(2, 3)) == 0, 0, terms.sum(-1))
+        return torch.where(windows.sum(dim=(2, 3)) == 0, 0, terms.sum(-1))
 
 
 def log_cells(log_p: Tensor, where: Place) -> Tensor:
@@ -259,6 +258,7 @@ def _fake(
     centers: Tensor,
     windows: Tensor,
     weight: Tensor | None,
+    grad_scale: Tensor | None,
     beta: float,
     normalize: int,
     divergence: int,
@@ -284,81 +284,113 @@ def _backward_fake(grad: Tensor, factor: Tensor, logits: Tensor) -> Tensor:
 
 
 def call(op: Any, logits: Tensor, *arguments: Any) -> tuple[Tensor, ...]:
-    """Call a loss op, asking it for the gradient if autograd will want one."""
-    with_grad = torch.is_grad_enabled() and logits.requires_grad
-    if with_grad and _is_plain_eager(logits):
-        return _EagerLoss.apply(logits, op, arguments)
-    if _in_transform():
-        # A tensor batched by vmap does not show whether the tensor inside requires grad.
-        with_grad = torch.is_grad_enabled()
-    return op(logits, *arguments, with_grad)
+    """Call a loss op so that autograd can have its gradient.
+
+    Normally the forward pass makes the gradient and keeps it. float16 could not hold it before a
+    loss scaler's factor is in it, so there the backward pass makes it, factor included.
+    """
+    wants_grad = torch.is_grad_enabled() and logits.requires_grad
+    keeps_grad = wants_grad and logits.dtype != torch.float16
+    if wants_grad and _is_plain_eager(logits):
+        return _EagerLoss.apply(logits, op, arguments, keeps_grad)
+    return op(logits, *arguments, keeps_grad)
 
 
 def _is_plain_eager(x: Tensor) -> bool:
     """Whether nothing traces or transforms: tracing tensors are subclasses of Tensor."""
-    return type(x) is Tensor and not torch.compiler.is_compiling() and not _in_transform()
-
-
-def _in_transform() -> bool:
-    """Whether a torch.func transform (vmap, grad, ...) runs in eager mode."""
-    return not torch.compiler.is_compiling() and torch._C._are_functorch_transforms_active()
+    return type(x) is Tensor and not torch.compiler.is_compiling() and not backend.in_transform()
 
 
 class _EagerLoss(torch.autograd.Function):
     """The registered autograd of the loss ops, entered without torch.library's own entry.
 
     That one reads the whole schema again for every argument, on every call: far longer than
-    everything else in Python together.
+    everything else in Python together. And here the first backward pass can hand out the kept
+    gradient itself, where it is the answer: no pass over memory. Whoever has it may change it, so
+    later passes make their own.
     """
 
     @staticmethod
     def forward(
-        ctx: Any, logits: Tensor, op: Any, arguments: tuple[Any, ...]
+        ctx: Any, logits: Tensor, op: Any, arguments: tuple[Any, ...], keeps_grad: bool
     ) -> tuple[Tensor, ...]:
-        output = op(logits, *arguments, True)
-        _save_gradient(ctx, logits, output)
+        output = op(logits, *arguments, keeps_grad)
+        _save_inputs(ctx, op, logits, arguments)
+        ctx.grad = output[-1] if keeps_grad else None
+        _only_loss_is_differentiable(ctx, output)
         return output
 
     @staticmethod
     def backward(ctx: Any, factor: Tensor | None, *others: None) -> Any:
-        return _scaled_gradient(ctx, factor), None, None
+        if factor is None:
+            return None, None, None, None
+        logits, arguments = _saved_inputs(ctx)
+        grad, ctx.grad = ctx.grad, None
+        if torch.is_grad_enabled():  # create_graph=True
+            grad = _remade_gradient(ctx.op, logits.detach(), arguments, None)
+            grad = torch.ops.hhd.loss_backward(grad, factor, logits.detach())
+            return grad + _NoDerivative.apply(logits), None, None, None
+        if grad is None:
+            return _remade_gradient(ctx.op, logits, arguments, factor), None, None, None
+        # Reading a CPU scalar needs no sync.
+        if not (_is_plain_eager(factor) and factor.device.type == "cpu" and factor.item() == 1):
+            grad = torch.ops.hhd.loss_backward(grad, factor, logits)
+        return grad, None, None, None
 
 
-def setup_loss(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    """`setup_context` of the loss ops."""
-    logits, *_, with_grad = inputs
-    ctx.arguments = len(inputs)
-    if with_grad:
-        _save_gradient(ctx, logits, output)
-    else:
-        ctx.mark_non_differentiable(*output)
+GRAD_SCALE = {"hhd_loss": 3, "joint_loss": 5}
+"""Where grad_scale stands among an op's arguments after the logits."""
 
 
-def loss_backward(ctx: Any, factor: Tensor | None, *others: None) -> tuple[Tensor | None, ...]:
-    """`backward` of the loss ops."""
-    return _scaled_gradient(ctx, factor), *(None,) * (ctx.arguments - 1)
+def _remade_gradient(
+    op: Any, logits: Tensor, arguments: tuple[Any, ...], factor: Tensor | None
+) -> Tensor:
+    """The gradient times the upstream factor, from the inputs."""
+    place = GRAD_SCALE[op.__name__.split(".")[0]]
+    return op(logits, *arguments[:place], factor, *arguments[place + 1 :], True)[-1]
 
 
-def _save_gradient(ctx: Any, logits: Tensor, output: tuple[Tensor, ...]) -> None:
-    """The forward pass already made the gradient: its last output."""
+def _save_inputs(ctx: Any, op: Any, logits: Tensor, arguments: tuple[Any, ...]) -> None:
+    ctx.op = op
+    ctx.plain = tuple(None if isinstance(a, Tensor) else a for a in arguments)
+    ctx.save_for_backward(logits, *(a if isinstance(a, Tensor) else None for a in arguments))
+
+
+def _saved_inputs(ctx: Any) -> tuple[Tensor, tuple[Any, ...]]:
+    logits, *tensors = ctx.saved_tensors
+    pairs = zip(tensors, ctx.plain, strict=True)
+    return logits, tuple(plain if tensor is None else tensor for tensor, plain in pairs)
+
+
+def _only_loss_is_differentiable(ctx: Any, output: tuple[Tensor, ...]) -> None:
     _, *others = output
     ctx.mark_non_differentiable(*others)
     ctx.set_materialize_grads(False)
-    ctx.save_for_backward(output[-1], logits)
 
 
-def _scaled_gradient(ctx: Any, factor: Tensor | None) -> Tensor | None:
-    """The saved gradient times the upstream factor."""
-    if factor is None:
-        return None
-    grad, logits = ctx.saved_tensors
-    if torch.is_grad_enabled():  # create_graph=True
-        grad = torch.ops.hhd.loss_backward(grad, factor, logits.detach())
-        return grad + _NoDerivative.apply(logits)
-    # A saved gradient that is the answer costs no pass; reading a CPU scalar needs no sync.
-    if _is_plain_eager(factor) and factor.device.type == "cpu" and factor.item() == 1:
-        return grad
-    return torch.ops.hhd.loss_backward(grad, factor, logits)
+def loss_autograd(op: str) -> None:
+    """Register the derivative of a loss op, for tracing: from the kept gradient or the inputs."""
+
+    def setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+        logits, *arguments, keeps_grad = inputs
+        ctx.keeps_grad, ctx.arguments = keeps_grad, len(inputs)
+        if keeps_grad:
+            ctx.save_for_backward(output[-1], logits)
+        else:
+            _save_inputs(ctx, getattr(torch.ops.hhd, op), logits, tuple(arguments))
+        _only_loss_is_differentiable(ctx, output)
+
+    def backward(ctx: Any, factor: Tensor | None, *others: None) -> tuple[Tensor | None, ...]:
+        nothing = (None,) * (ctx.arguments - 1)
+        if factor is None:
+            return None, *nothing
+        if ctx.keeps_grad:
+            grad, logits = ctx.saved_tensors
+            return torch.ops.hhd.loss_backward(grad, factor, logits), *nothing
+        logits, arguments = _saved_inputs(ctx)
+        return _remade_gradient(ctx.op, logits.detach(), arguments, factor), *nothing
+
+    _library.autograd(op, backward, setup)
 
 
 class _NoDerivative(torch.autograd.Function):
@@ -390,5 +422,5 @@ def _scaling_backward(ctx: Any, grad_scaled: Tensor) -> tuple[Tensor | None, Ten
     return by_grad, by_factor, None
 
 
-_library.autograd("hhd_loss", loss_backward, setup_loss)
+loss_autograd("hhd_loss")
 _library.autograd("loss_backward", _scaling_backward, _setup_scaling)

@@ -14,10 +14,9 @@ from hhd_kernels.hhd_loss import (
     check_pair,
     fake_gradient,
     hhd_options,
-    loss_backward,
+    loss_autograd,
     reduce,
     select,
-    setup_loss,
 )
 from hhd_kernels.normalize import accumulator, log_softmax
 from hhd_kernels.options import CoordinateLoss
@@ -159,17 +158,33 @@ def joint_loss_and_grad(
     Returns:
         The JointLoss, and the gradient of its loss with the logits' shape, dtype and strides.
     """
-    inputs = _checked(
-        student_logits.detach(),
+    return joint_and_grad_of(
+        student_logits,
         targets,
         target_coords,
         weight,
         teacher_weight,
+        grad_scale,
         hhd_options(beta, normalize, divergence, locate, sampling, border, reduction, eps),
         joint_options(coordinate_loss, coordinate_unit, transition, coordinate_weight, hhd_weight),
     )
+
+
+def joint_and_grad_of(
+    logits: Tensor,
+    targets: TeacherTargets,
+    target_coords: Tensor | None,
+    weight: Tensor | None,
+    teacher_weight: Tensor | None,
+    grad_scale: Tensor | None,
+    hhd: HHDOptions,
+    joint: JointOptions,
+) -> tuple[JointLoss, Tensor]:
+    """`joint_loss_and_grad` with checked options."""
+    checks.maps("student_logits", logits)
+    inputs = _checked(logits.detach(), targets, target_coords, weight, teacher_weight, hhd, joint)
     if grad_scale is not None:
-        checks.scalar("grad_scale", grad_scale, "student_logits", student_logits)
+        checks.scalar("grad_scale", grad_scale, "student_logits", logits)
     if backend.resolve("joint_loss", inputs.logits) == "reference":
         return _reference_and_grad(inputs, grad_scale)
     arguments = inputs.arguments(grad_scale)
@@ -275,9 +290,17 @@ def reference(inputs: JointInputs) -> JointLoss:
     )
 
 
+def _ordinary(value: Any) -> Any:
+    """A tensor made under inference_mode as one that autograd may save."""
+    if isinstance(value, TeacherTargets):
+        return TeacherTargets(*map(_ordinary, value))
+    return value.clone() if isinstance(value, Tensor) and value.is_inference() else value
+
+
 def _reference_and_grad(inputs: JointInputs, grad_scale: Tensor | None) -> tuple[JointLoss, Tensor]:
-    leaf = inputs.logits.requires_grad_()
-    with torch.enable_grad():
+    with torch.inference_mode(False), torch.enable_grad():
+        inputs = JointInputs(*map(_ordinary, inputs))
+        leaf = inputs.logits.requires_grad_()
         result = reference(inputs)
         (grad,) = torch.autograd.grad(result.loss, leaf)
     if grad_scale is not None:
@@ -339,4 +362,4 @@ def _fake(
     )
 
 
-_library.autograd("joint_loss", loss_backward, setup_loss)
+loss_autograd("joint_loss")

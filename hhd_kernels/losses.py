@@ -6,10 +6,10 @@ from torch import Tensor, nn
 
 from hhd_kernels import checks
 from hhd_kernels.hhd_loss import hhd_options, loss_of
-from hhd_kernels.joint_loss import JointLoss, joint_of, joint_options
+from hhd_kernels.joint_loss import JointLoss, joint_and_grad_of, joint_of, joint_options
 from hhd_kernels.teacher_targets import TeacherTargets, target_options, targets_of
 
-_KL_TEACHERS = ("softmax", "l1_positive", "none")
+_KL_TEACHERS = ("softmax", "l1_positive")
 
 _KL_V1 = {
     "beta": 10.0,
@@ -18,6 +18,7 @@ _KL_V1 = {
     "divergence": "kl",
     "locate": "peak",
     "refine": "none",
+    "blur_kernel": 11,
     "sampling": "nearest",
     "border": "mirror",
     "reduction": "mean",
@@ -42,9 +43,11 @@ class _Distillation(nn.Module):
     def __init__(self, options: dict[str, Any]) -> None:
         super().__init__()
         student, teacher = _pair(options["normalize"])
+        window = checks.window("window", options["window"])
+        options = {**options, "window": window, "normalize": (student, teacher)}
         if options["divergence"] == "kl" and teacher not in _KL_TEACHERS:
             raise ValueError(
-                f"normalize[1] is {teacher!r}; divergence='kl' takes a non-negative teacher,"
+                f"normalize[1] is {teacher!r}; divergence='kl' takes a teacher that sums to 1,"
                 f" one of {', '.join(map(repr, _KL_TEACHERS))}"
             )
         self._options = options
@@ -65,7 +68,7 @@ class _Distillation(nn.Module):
             options["sampling"],
             options["border"],
             options["eps"],
-            blur_kernel=11,
+            options["blur_kernel"],
         )
         self.preset: str = next(
             (name for name, preset in self._presets.items() if preset == options), "custom"
@@ -112,7 +115,7 @@ class HHDLoss(_Distillation):
         window: (rows, columns).
         normalize: (student, teacher), see `normalize`.
         divergence, locate, sampling, border, reduction, eps: see `hhd_loss`.
-        refine: see `locate_teacher`.
+        refine, blur_kernel: see `locate_teacher`.
         weight: multiplies the loss.
     """
 
@@ -130,6 +133,7 @@ class HHDLoss(_Distillation):
         divergence: str = "kl",
         locate: str = "peak",
         refine: str = "none",
+        blur_kernel: int = 11,
         sampling: str = "nearest",
         border: str = "mirror",
         reduction: str = "mean",
@@ -144,6 +148,7 @@ class HHDLoss(_Distillation):
                 "divergence": divergence,
                 "locate": locate,
                 "refine": refine,
+                "blur_kernel": blur_kernel,
                 "sampling": sampling,
                 "border": border,
                 "reduction": reduction,
@@ -151,7 +156,7 @@ class HHDLoss(_Distillation):
                 "weight": weight,
             }
         )
-        self.weight = checks.non_negative("weight", weight)
+        self._weight = checks.non_negative("weight", weight)
 
     @classmethod
     def published(
@@ -186,7 +191,7 @@ class HHDLoss(_Distillation):
         `weight` is per joint, [B, K]; it selects, see `hhd_kernels.hhd_loss`.
         """
         targets = self._targets_for(student_logits, teacher)
-        return loss_of(student_logits, targets, weight, self._hhd, self.weight)
+        return loss_of(student_logits, targets, weight, self._hhd, self._weight)
 
 
 class IntegralHHDLoss(_Distillation):
@@ -201,7 +206,7 @@ class IntegralHHDLoss(_Distillation):
         window: (rows, columns).
         normalize: (student, teacher), see `normalize`.
         divergence, locate, sampling, border, reduction, eps: see `hhd_loss`.
-        refine: see `locate_teacher`.
+        refine, blur_kernel: see `locate_teacher`.
     """
 
     _presets: ClassVar = {
@@ -237,6 +242,7 @@ class IntegralHHDLoss(_Distillation):
         divergence: str = "kl",
         locate: str = "peak",
         refine: str = "none",
+        blur_kernel: int = 11,
         sampling: str = "nearest",
         border: str = "mirror",
         reduction: str = "mean",
@@ -250,6 +256,7 @@ class IntegralHHDLoss(_Distillation):
                 "divergence": divergence,
                 "locate": locate,
                 "refine": refine,
+                "blur_kernel": blur_kernel,
                 "sampling": sampling,
                 "border": border,
                 "reduction": reduction,
@@ -271,13 +278,17 @@ class IntegralHHDLoss(_Distillation):
         beta: float = 10.0,
         window: tuple[int, int] = (8, 8),
         normalize: tuple[str, str] = ("l2", "l2"),
+        *,
+        coordinate_weight: float = 1.0,
+        hhd_weight: float = 0.5,
     ) -> "IntegralHHDLoss":
         """The official recipe: SmoothL1 of the coordinates in units of the map, plus its loss."""
         return cls(
             beta,
             "smooth_l1",
             coordinate_unit="map",
-            hhd_weight=0.5,
+            coordinate_weight=coordinate_weight,
+            hhd_weight=hhd_weight,
             window=window,
             normalize=normalize,
             divergence="sse",
@@ -302,4 +313,26 @@ class IntegralHHDLoss(_Distillation):
         targets = self._targets_for(student_logits, teacher)
         return joint_of(
             student_logits, targets, target_coords, weight, teacher_weight, self._hhd, self._joint
+        )
+
+    def loss_and_grad(
+        self,
+        student_logits: Tensor,
+        teacher: Tensor | TeacherTargets,
+        target_coords: Tensor | None = None,
+        weight: Tensor | None = None,
+        teacher_weight: Tensor | None = None,
+        *,
+        grad_scale: Tensor | None = None,
+    ) -> tuple[JointLoss, Tensor]:
+        """The losses and the gradient in one pass without autograd: see `joint_loss_and_grad`."""
+        return joint_and_grad_of(
+            student_logits,
+            self._targets_for(student_logits, teacher),
+            target_coords,
+            weight,
+            teacher_weight,
+            grad_scale,
+            self._hhd,
+            self._joint,
         )

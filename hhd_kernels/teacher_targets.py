@@ -1,10 +1,10 @@
 """What a loss needs of a teacher map: its centre, its window and its confidence.
 
-These are the primitive of every loss, and small enough for a disk: 64 values of a 64 x 48 map
-instead of 3,072.
+These are the primitive of every loss, and small enough for a disk: 52 numbers of a 64 x 48 map
+(a 7 x 7 window, its centre, a confidence) instead of 3,072.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -25,6 +25,14 @@ class TeacherTargets(NamedTuple):
     """The normalised map around the centre, [B, K, rows, columns]."""
     confidence: Tensor
     """The raw map's maximum, NaN if the map has NaN, [B, K]."""
+
+    def to(self, *args: Any, **kwargs: Any) -> "TeacherTargets":
+        """Every tensor's `Tensor.to`, for instance to a device."""
+        return TeacherTargets(*(tensor.to(*args, **kwargs) for tensor in self))
+
+
+# So that stored targets load with torch.load's default, weights_only=True.
+torch.serialization.add_safe_globals([TeacherTargets])
 
 
 class TargetOptions(NamedTuple):

@@ -140,7 +140,11 @@ class WindowedKl {
   }
 
  private:
+  // KL is of the teacher's positive part.
   HHD_INLINE void measure_teacher(const WindowFrame<A>& teacher) {
+    for (int64_t n = 0; n < buffers_.padded_cells; n += kLanes<A>) {
+      store(buffers_.teacher() + n, positive_part<A>(load(buffers_.teacher() + n)));
+    }
     const A* cell = buffers_.teacher();
     A inside = 0;
     for (int64_t n = 0; n < teacher.y.cells; ++n) {

@@ -14,6 +14,10 @@ double number_in(const Tensor& t, const char* name) {
   return kernels().float64.sum(view_of(t, name, {}));
 }
 
+double upstream_of(const std::optional<Tensor>& grad_scale) {
+  return grad_scale.has_value() ? number_in(*grad_scale, "grad_scale") : 1;
+}
+
 // What a term's sum over the joints is divided by. The weights count before any joint is skipped.
 double denominator(const View& maps, const View& weight, int64_t reduction, int64_t official) {
   if (reduction == kOfficial) return static_cast<double>(official);
@@ -86,10 +90,10 @@ Window window_of(const View& windows, int64_t sampling, int64_t border) {
 
 std::tuple<Tensor, Tensor> hhd_loss(const Tensor& logits, const Tensor& centers,
                                     const Tensor& windows, const std::optional<Tensor>& weight,
-                                    double beta, int64_t normalize, int64_t divergence,
-                                    int64_t locate, int64_t sampling, int64_t border,
-                                    int64_t reduction, double eps, double hhd_weight,
-                                    bool with_grad) {
+                                    const std::optional<Tensor>& grad_scale, double beta,
+                                    int64_t normalize, int64_t divergence, int64_t locate,
+                                    int64_t sampling, int64_t border, int64_t reduction, double eps,
+                                    double hhd_weight, bool with_grad) {
   Tensor grad = gradient_for(logits, with_grad);
   LossViews views = views_of(logits, centers, windows, grad, with_grad);
   views.teacher_weight = view_of(weight, "weight", {views.logits.size[0], views.logits.size[1]});
@@ -104,7 +108,7 @@ std::tuple<Tensor, Tensor> hhd_loss(const Tensor& logits, const Tensor& centers,
                 1,
                 0,
                 hhd_weight};
-  const Terms terms = run(views, args, reduction, 1);
+  const Terms terms = run(views, args, reduction, upstream_of(grad_scale));
   return {scalar(logits, hhd_weight * terms.hhd), grad};
 }
 
@@ -140,8 +144,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> joint_loss(
                 transition,
                 coordinate_weight,
                 hhd_weight};
-  const double upstream = grad_scale.has_value() ? number_in(*grad_scale, "grad_scale") : 1;
-  const Terms terms = run(views, args, reduction, upstream);
+  const Terms terms = run(views, args, reduction, upstream_of(grad_scale));
   const double loss = coordinate_weight * terms.coordinate + hhd_weight * terms.hhd;
   return {scalar(logits, loss),
           scalar(logits, terms.coordinate),

@@ -46,7 +46,7 @@ def forward_calls() -> dict[str, tuple[str, tuple[Any, ...]]]:
     for divergence in DIVERGENCE:
         for with_grad in (False, True):
             form = (10.0, 3 if divergence else 2, divergence, 0, 0, 0, 0, 1e-6)
-            hhd = (s.logits, *targets, s.weight, *form, 0.5, with_grad)
+            hhd = (s.logits, *targets, s.weight, None, *form, 0.5, with_grad)
             calls[f"hhd_loss {divergence} {with_grad}"] = ("hhd_loss", hhd)
             joint = (s.logits, *targets, s.target_coords, s.weight, None, None, *form)
             coordinate = (1, 2.0, 2.0, 1.0, 1.0, 1.0, with_grad)
