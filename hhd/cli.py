@@ -9,7 +9,10 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from hhd.extras import missing_extra_message
 
@@ -19,6 +22,7 @@ HELP = """usage: hhd COMMAND ...
   hhd eval MODEL --annotations JSON     accuracy of a model.safetensors: PCK, AUC and COCO AP
   hhd predict MODEL IMAGE...            joints of the person that fills each picture
   hhd demo                              a smoke test of it all on generated data, a few minutes
+  hhd --version                         the version
 """
 
 
@@ -27,6 +31,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     if not words or words[0] in ("-h", "--help"):
         print(HELP)
+        return 0
+    if words[0] == "--version":
+        print(f"hhd {version('hhd')}")
         return 0
     if words[0] not in COMMANDS:
         print(
@@ -45,6 +52,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (OSError, ValueError, FloatingPointError) as error:
         print(f"hhd: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt as error:
+        print(f"hhd: {error or 'interrupted'}", file=sys.stderr)
+        return 130
     return 0
 
 
@@ -54,12 +64,17 @@ def train_command(words: Sequence[str]) -> None:
 
     from hhd.data.skeleton import load_skeleton
     from hhd.evaluation.report import print_report
-    from hhd.train.loop import train
+    from hhd.train.loop import checkpoint_path, train
     from hhd.train.recipe import parse_recipe
 
     recipe = parse_recipe(words)
     console = Console()
-    trained = train(recipe, console)
+    try:
+        trained = train(recipe, console)
+    except KeyboardInterrupt as error:
+        checkpoint = checkpoint_path(recipe)
+        found = "the same command goes on from" if checkpoint.is_file() else "there is not yet a"
+        raise KeyboardInterrupt(f"interrupted; {found} {checkpoint}") from error
     print_report(console, trained.report, load_skeleton(recipe.skeleton))
     console.print(
         f"{trained.images_per_second:.0f} images/s; model and log in {recipe.output}",
@@ -77,10 +92,7 @@ def eval_command(words: Sequence[str]) -> None:
     parser.add_argument(
         "--images", type=Path, help="folder of the pictures (default: images beside it)"
     )
-    parser.add_argument(
-        "--decode-window", type=int, help="side of the local soft-argmax (default: whole map)"
-    )
-    parser.add_argument("--flip-test", choices=("none", "coordinates", "heatmaps"), default="none")
+    add_decoding(parser)
     parser.add_argument("--no-coco-ap", action="store_true", help="PCK only")
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--workers", type=int, default=1)
@@ -98,6 +110,7 @@ def eval_command(words: Sequence[str]) -> None:
     from hhd.train.loop import choose_device
 
     model, card = load_model(options.model)
+    card = replace(card, **decoding_of(options))
     device = choose_device(options.device)
     images = options.images or options.annotations.parent / "images"
     persons = read_persons(options.annotations, images, card.skeleton)
@@ -110,7 +123,7 @@ def eval_command(words: Sequence[str]) -> None:
     )
     report = evaluate(
         model.to(device),
-        Decoder(card, options.decode_window, options.flip_test),
+        Decoder(card),
         data,
         batch_size=options.batch_size,
         workers=options.workers,
@@ -133,9 +146,7 @@ def predict_command(words: Sequence[str]) -> None:
     parser.add_argument(
         "--output", type=Path, default=Path("runs/predict"), help="folder for pictures and JSON"
     )
-    parser.add_argument(
-        "--decode-window", type=int, help="side of the local soft-argmax (default: whole map)"
-    )
+    add_decoding(parser)
     parser.add_argument(
         "--min-confidence", type=float, default=0.0, help="draw joints from here on"
     )
@@ -146,9 +157,31 @@ def predict_command(words: Sequence[str]) -> None:
     from hhd.predict import predict_pictures
 
     model, card = load_model(options.model)
-    decoder = Decoder(card, options.decode_window)
+    decoder = Decoder(replace(card, **decoding_of(options)))
     predict_pictures(model, decoder, options.images, options.output, options.min_confidence)
     print(f"pictures and predictions.json in {options.output}")
+
+
+def add_decoding(parser: argparse.ArgumentParser) -> None:
+    """Options that replace what the model's card says of decoding; without them it holds."""
+    parser.add_argument(
+        "--decode-window",
+        type=lambda word: None if word == "whole" else int(word),
+        default=argparse.SUPPRESS,
+        metavar="SIDE",
+        help="side of the local soft-argmax, or whole for the whole map (default: the model's own)",
+    )
+    parser.add_argument(
+        "--flip-test",
+        choices=("none", "coordinates", "heatmaps"),
+        default=argparse.SUPPRESS,
+        help="average with the mirrored picture (default: the model's own)",
+    )
+
+
+def decoding_of(options: argparse.Namespace) -> dict[str, Any]:
+    """The fields of a model's card that :func:`add_decoding`'s options replace."""
+    return {k: v for k, v in vars(options).items() if k in ("decode_window", "flip_test")}
 
 
 def demo_command(words: Sequence[str]) -> None:

@@ -84,15 +84,12 @@ def demo_recipes(out: Path, seed: int, tiny: bool) -> dict[str, Recipe]:
             student,
             output=str(out / "published"),
             loss="published",
-            window=8,
-            hhd_weight=0.5,
             teacher=weights,
         ),
         "kl": replace(
             student,
             output=str(out / "kl"),
             loss="kl",
-            window=7,
             match_gradients=True,
             teacher=weights,
             teacher_gate=0.0 if tiny else 0.1,
@@ -105,8 +102,8 @@ def demo_recipes(out: Path, seed: int, tiny: bool) -> dict[str, Recipe]:
 def _row(name: str, recipe: Recipe, trained: Trained) -> Row:
     scores = []
     for window in (None, LOCAL_WINDOW) if recipe.task == "integral" else (None,):
-        decoder = replace(trained.decoder, window=window)
-        scores.append(_score(trained, decoder, trained.val))
+        card = replace(trained.decoder.card, decode_window=window)
+        scores.append(_score(trained, Decoder(card), trained.val))
     local = scores[1] if len(scores) > 1 else None
     return Row(name, scores[0], local, time_loss(recipe, trained), trained.images_per_second)
 

@@ -70,7 +70,7 @@ def heatmaps_picture(runs: Mapping[str, Trained], kl: Recipe) -> Image:
                 shown = torch.softmax(beta * shown.flatten(), 0).view_as(shown)
             drawn = draw_heatmap(picture, shown.numpy())
             if name in ("teacher", "published", "kl"):
-                side = 8 if name == "published" else kl.window
+                side = 8 if name == "published" else kl.distillation()[0]
                 drawn = draw_window(drawn, centre, (side, side), cell)
             row.append(caption(drawn, name))
         rows.append(row)

@@ -190,6 +190,18 @@ def make_loader(
     return DataLoader(dataset, batch_sampler=batches, **options)
 
 
+def read_batches(loader: DataLoader[Any]) -> Iterator[dict[str, torch.Tensor]]:
+    """The loader's batches; what a worker process raises says what the worker said, and no more."""
+    try:
+        yield from loader
+    except (ValueError, OSError) as error:
+        # torch puts the worker's traceback into the message; its last line is "Type: message".
+        text = str(error).strip()
+        if not text.startswith("Caught "):
+            raise
+        raise ValueError(text.splitlines()[-1].partition(": ")[2]) from error
+
+
 def normalise_images(images: torch.Tensor) -> torch.Tensor:
     """uint8 [B, 3, H, W] RGB -> float32 by ImageNet's mean and deviation, on the same device."""
     mean = torch.tensor(RGB_MEAN, device=images.device).view(1, 3, 1, 1)

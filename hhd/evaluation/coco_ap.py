@@ -62,7 +62,12 @@ def coco_ap(
 ) -> dict[str, float]:
     """The ten statistics, 0..1 (-1: no person of that size), on the images of the results."""
     with contextlib.redirect_stdout(io.StringIO()):
-        truth = COCO(str(annotations))
+        try:
+            truth = COCO(str(annotations))
+        except (KeyError, TypeError) as error:
+            raise ValueError(
+                f"{annotations}: an entry lacks or has a wrong {error}, which AP needs"
+            ) from error
         lacking = [
             i for i, a in truth.anns.items() if not {"area", "bbox", "num_keypoints"} <= a.keys()
         ]

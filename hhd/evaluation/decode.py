@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -14,24 +14,20 @@ from torch.utils.data import DataLoader
 
 import hhd_kernels as hk
 from hhd.data.affine import transform_points
-from hhd.data.dataset import normalise_images
+from hhd.data.dataset import normalise_images, read_batches
 from hhd.models.base import PoseModel
 from hhd.models.files import ModelCard
-
-FlipTest = Literal["none", "coordinates", "heatmaps"]
 
 
 @dataclass(frozen=True)
 class Decoder:
-    """How maps become coordinates. ``window``: side of the local soft-argmax; None: whole map.
+    """How maps become coordinates, all of it from the model's card.
 
-    ``flip_test`` averages with the mirrored picture: the ``coordinates`` (integral networks:
-    mmpose, HHD) or the ``heatmaps`` (HRNet).
+    The card's ``flip_test`` averages with the mirrored picture: the ``coordinates`` (integral
+    networks: mmpose, HHD) or the ``heatmaps`` (HRNet).
     """
 
     card: ModelCard
-    window: int | None = None
-    flip_test: FlipTest = "none"
 
     def decode(self, maps: Tensor) -> tuple[Tensor, Tensor]:
         """Coordinates [B, K, 2] in heatmap pixels and confidence [B, K].
@@ -40,7 +36,8 @@ class Decoder:
         height.
         """
         if self.card.task == "integral":
-            coords, confidence = hk.soft_argmax(maps, beta=self.card.beta, window=self.window)
+            window = self.card.decode_window
+            coords, confidence = hk.soft_argmax(maps, beta=self.card.beta, window=window)
             return coords, confidence
         kernel = dark_kernel(self.card.sigma)
         return hk.locate_teacher(maps, refine="dark", blur_kernel=kernel), maps.amax(
@@ -50,12 +47,12 @@ class Decoder:
     def __call__(self, model: PoseModel, images: Tensor) -> tuple[Tensor, Tensor]:
         """Coordinates [B, K, 2] in heatmap pixels and confidence [B, K] for normalised images."""
         maps = model(images)
-        if self.flip_test == "none":
+        if self.card.flip_test == "none":
             return self.decode(maps)
         mirrored = model(images.flip(3))
         stride = model.stride
         order = self.card.skeleton.flip_order()
-        if self.flip_test == "heatmaps":
+        if self.card.flip_test == "heatmaps":
             return self.decode((maps + flip_maps(mirrored, order, 1 - 1 / stride)) / 2)
         coords, confidence = self.decode(maps)
         mirrored_coords, mirrored_confidence = self.decode(mirrored)
@@ -106,7 +103,7 @@ def predict(
     was_training = model.training
     model.eval()
     points, scores = [], []
-    for batch in loader:
+    for batch in read_batches(loader):
         images = normalise_images(batch["image"].to(device)).contiguous(
             memory_format=torch.channels_last
         )

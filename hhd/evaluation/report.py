@@ -73,5 +73,10 @@ def print_report(console: Console, report: Report, skeleton: Skeleton) -> None:
         console.print(f"{score.without_torso} persons without a labelled torso are not in the PCK")
     if report.coco:
         console.print(
-            "COCO  " + "  ".join(f"{name} {100 * value:.1f}" for name, value in report.coco.items())
+            "COCO  " + "  ".join(f"{name} {_percent(share)}" for name, share in report.coco.items())
         )
+
+
+def _percent(share: float) -> str:
+    """COCO's -1 says that no person of that size is annotated."""
+    return "-" if share < 0 else f"{100 * share:.1f}"

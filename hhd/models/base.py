@@ -7,10 +7,18 @@ from torch import nn
 
 
 class PoseModel(nn.Module):
-    """Images [B, 3, H, W] -> maps [B, K, H / stride, W / stride]."""
+    """Images [B, 3, H, W] -> maps [B, K, H / stride, W / stride]; ``multiple`` divides H and W."""
 
     stride: int
+    multiple: int
     final: nn.Conv2d
+
+    def check_input_size(self, size: tuple[int, int]) -> None:
+        """``ValueError`` unless the network takes images of ``size``, (width, height)."""
+        if any(side <= 0 or side % self.multiple for side in size):
+            raise ValueError(
+                f"input_size is {list(size)}; the model takes positive multiples of {self.multiple}"
+            )
 
 
 def start_from_zero_maps(model: PoseModel) -> None:

@@ -135,6 +135,7 @@ class Lite0Pose(PoseModel):
     """Images [B, 3, H, W] -> maps [B, K, H/2, W/2]. 11 blocks: the student; all 16: the teacher."""
 
     stride = 2
+    multiple = 2
 
     def __init__(self, joints: int, blocks: int, width: int = 64) -> None:
         super().__init__()

@@ -16,11 +16,16 @@ from hhd.models.base import PoseModel
 from hhd.models.build import build_model
 
 Task = Literal["heatmap", "integral"]
+FlipTest = Literal["none", "coordinates", "heatmaps"]
 
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What a model file holds beside its weights. Sizes are (width, height)."""
+    """What a model file holds beside its weights. Sizes are (width, height).
+
+    How its maps are decoded is part of it: ``decode_window`` is the side of the local soft-argmax
+    (None: whole map), ``flip_test`` averages with the mirrored picture.
+    """
 
     model: str
     task: Task
@@ -29,6 +34,18 @@ class ModelCard:
     beta: float
     sigma: float
     skeleton: Skeleton
+    decode_window: int | None = None
+    flip_test: FlipTest = "none"
+
+    def __post_init__(self) -> None:
+        if self.decode_window is not None:
+            check_decode_window(self.decode_window)
+
+
+def check_decode_window(window: int) -> None:
+    """``ValueError`` unless a local soft-argmax can have this side."""
+    if not 1 <= window <= 999 or window % 2 == 0:
+        raise ValueError(f"decode_window is {window}; it takes an odd number from 1 to 999")
 
 
 def save_model(path: Path, model: PoseModel, card: ModelCard) -> None:
@@ -53,9 +70,13 @@ def load_model(path: Path) -> tuple[PoseModel, ModelCard]:
         raise ValueError(
             f"model file {path} has no hhd card; it takes a model.safetensors that hhd train wrote"
         )
-    card = _card(json.loads(metadata["hhd"]))
-    model = build_model(card.model, len(card.skeleton))
-    model.load_state_dict(tensors)
+    try:
+        card = _card(json.loads(metadata["hhd"]))
+        model = build_model(card.model, len(card.skeleton))
+        model.load_state_dict(tensors)
+    except (ValueError, KeyError, TypeError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"model file {path} does not fit this version of hhd: {reason}") from error
     return model.eval(), card
 
 

@@ -34,6 +34,7 @@ class SmallPose(PoseModel):
 
     def __init__(self, joints: int, channels: tuple[int, ...]) -> None:
         super().__init__()
+        self.multiple = 2 ** len(channels)
         self.down = nn.ModuleList()
         before = 3
         for width in channels:

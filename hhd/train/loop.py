@@ -6,6 +6,7 @@ It is meant to be read, and copied where a run needs something else. One process
 from __future__ import annotations
 
 import json
+import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,13 @@ from rich.console import Console
 
 from hhd.data.augment import Augmentation
 from hhd.data.coco import read_persons
-from hhd.data.dataset import CropDataset, StepBatches, make_loader, normalise_images
+from hhd.data.dataset import (
+    CropDataset,
+    StepBatches,
+    make_loader,
+    normalise_images,
+    read_batches,
+)
 from hhd.data.skeleton import Skeleton, load_skeleton
 from hhd.evaluation.decode import Decoder
 from hhd.evaluation.report import Report, evaluate
@@ -25,7 +32,13 @@ from hhd.models.base import PoseModel, channels_last, start_from_zero_maps
 from hhd.models.files import ModelCard, save_model
 from hhd.teach.maps import TeacherMaps
 from hhd.teach.teachers import Teacher, label_teacher, model_teacher, stored_teacher
-from hhd.train.checkpoint import JsonLog, load_checkpoint, save_checkpoint, write_atomically
+from hhd.train.checkpoint import (
+    JsonLog,
+    file_digest,
+    load_checkpoint,
+    save_checkpoint,
+    write_atomically,
+)
 from hhd.train.losses import DistillationLoss, build_loss
 from hhd.train.progress import step_progress
 from hhd.train.recipe import Recipe
@@ -46,15 +59,16 @@ def train(recipe: Recipe, console: Console | None = None) -> Trained:
     """Run a recipe, going on from the checkpoint in its folder ``output`` if there is one."""
     console = console or Console()
     out = Path(recipe.output)
+    device = choose_device(recipe.device)
     out.mkdir(parents=True, exist_ok=True)
     if recipe.threads:
         torch.set_num_threads(recipe.threads)
-    device = choose_device(recipe.device)
     torch.manual_seed(recipe.seed)
 
     # The network and what it is trained on.
     skeleton = load_skeleton(recipe.skeleton)
     model = build_model(recipe.model, len(skeleton), recipe.pretrained)
+    model.check_input_size(recipe.input_size)
     if recipe.task == "heatmap":
         start_from_zero_maps(model)
     model = channels_last(model.to(device))
@@ -70,9 +84,10 @@ def train(recipe: Recipe, console: Console | None = None) -> Trained:
         recipe.beta,
         recipe.sigma,
         skeleton,
+        recipe.decode_window if recipe.decode == "local" else None,
+        recipe.flip_test,
     )
-    window = recipe.decode_window if recipe.decode == "local" else None
-    decoder = Decoder(card, window, recipe.flip_test)
+    decoder = Decoder(card)
 
     # Optimiser and schedule.
     per_epoch = len(StepBatches(len(train_data), recipe.batch_size, 1, recipe.seed))
@@ -85,11 +100,13 @@ def train(recipe: Recipe, console: Console | None = None) -> Trained:
     )
 
     # Where a killed run stopped. The order of the data is a function of the seed and the step.
-    checkpoint = out / "checkpoint.pt"
-    done, hhd_weight, train_seconds = 0, recipe.hhd_weight, 0.0
+    checkpoint = checkpoint_path(recipe)
+    inputs = {name: file_digest(path) for name, path in input_files(recipe).items()}
+    done, hhd_weight, train_seconds = 0, recipe.distillation()[1], 0.0
     if checkpoint.is_file():
         state = load_checkpoint(checkpoint)
         check_same_run(state["recipe"], recipe, checkpoint)
+        check_same_inputs(state.get("inputs", {}), inputs, recipe, checkpoint)
         model.load_state_dict(state["model"])
         optimiser.load_state_dict(state["optimiser"])
         schedule.load_state_dict(state["schedule"])
@@ -97,7 +114,10 @@ def train(recipe: Recipe, console: Console | None = None) -> Trained:
         done, hhd_weight, train_seconds = state["step"], state["hhd_weight"], state["train_seconds"]
         if isinstance(criterion, DistillationLoss):
             criterion.set_weight(hhd_weight)
-        console.print(f"going on at step {done} of {steps} from {checkpoint}")
+        if done == steps:
+            console.print(f"{out} already finished: {done} of {steps} steps", highlight=False)
+        else:
+            console.print(f"going on at step {done} of {steps} from {checkpoint}")
     log = JsonLog(out / "log.jsonl", done)
     batches = StepBatches(
         len(train_data), recipe.batch_size, recipe.epochs, recipe.seed, start=done
@@ -120,7 +140,7 @@ def train(recipe: Recipe, console: Console | None = None) -> Trained:
     model.train()
     with step_progress(console, out.name, steps, done) as show:
         began = time.perf_counter()
-        for step, batch in enumerate(loader, start=done + 1):
+        for step, batch in enumerate(read_batches(loader), start=done + 1):
             waited = time.perf_counter() - began
             batch = {key: value.to(device, non_blocking=True) for key, value in batch.items()}
             images = normalise_images(batch["image"]).contiguous(memory_format=torch.channels_last)
@@ -174,6 +194,7 @@ def train(recipe: Recipe, console: Console | None = None) -> Trained:
             if within == 0 or step % recipe.checkpoint_every == 0:
                 state = {
                     "recipe": recipe.as_dict(),
+                    "inputs": inputs,
                     "model": model.state_dict(),
                     "optimiser": optimiser.state_dict(),
                     "schedule": schedule.state_dict(),
@@ -196,9 +217,15 @@ def train(recipe: Recipe, console: Console | None = None) -> Trained:
 
 def choose_device(name: str) -> torch.device:
     """``auto`` is the GPU if there is one."""
+    gpus = torch.cuda.device_count()
     if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)
+        name = "cuda" if gpus else "cpu"
+    if name not in ("cpu", "cuda") and not re.fullmatch(r"cuda:\d+", name):
+        raise ValueError(f"device is {name!r}; it takes auto, cpu, cuda or cuda:N")
+    device = torch.device(name)
+    if device.type == "cuda" and (device.index or 0) >= gpus:
+        raise ValueError(f"device is {name!r}, but torch sees {gpus} CUDA GPUs")
+    return device
 
 
 def build_data(
@@ -221,15 +248,10 @@ def build_data(
     )
     maps = None
     if recipe.teacher_maps is not None:
-        path = recipe.data_path(recipe.teacher_maps)
-        ids = (
-            path.with_suffix(".json")
-            if recipe.teacher_ids is None
-            else recipe.data_path(recipe.teacher_ids)
-        )
+        files = input_files(recipe)
         maps = TeacherMaps(
-            path,
-            ids,
+            files["teacher_maps"],
+            files["teacher_ids"],
             skeleton,
             input_size=recipe.input_size,
             stride=stride,
@@ -282,6 +304,26 @@ def build_teacher(
     )
 
 
+def input_files(recipe: Recipe) -> dict[str, Path]:
+    """The files whose content the result depends on, by field, but for the pictures."""
+    files = {
+        "train_annotations": recipe.data_path(recipe.train_annotations),
+        "val_annotations": recipe.data_path(recipe.val_annotations),
+    }
+    if recipe.teacher is not None and recipe.teacher != "labels":
+        files["teacher"] = Path(recipe.teacher)
+    if recipe.teacher_maps is not None:
+        files["teacher_maps"] = maps = recipe.data_path(recipe.teacher_maps)
+        ids = recipe.teacher_ids
+        files["teacher_ids"] = maps.with_suffix(".json") if ids is None else recipe.data_path(ids)
+    return files
+
+
+def checkpoint_path(recipe: Recipe) -> Path:
+    """Where a run keeps its state."""
+    return Path(recipe.output) / "checkpoint.pt"
+
+
 def check_same_run(saved: dict[str, Any], recipe: Recipe, path: Path) -> None:
     """A checkpoint goes on only under the recipe that began it."""
     free = {"output", "device", "workers", "threads", "checkpoint_every", "log_every", "data_root"}
@@ -290,5 +332,18 @@ def check_same_run(saved: dict[str, Any], recipe: Recipe, path: Path) -> None:
     if changed:
         raise ValueError(
             f"{path} belongs to a run with other values of {', '.join(changed)}: "
+            "choose another output"
+        )
+
+
+def check_same_inputs(
+    saved: dict[str, str], inputs: dict[str, str], recipe: Recipe, path: Path
+) -> None:
+    """A checkpoint goes on only with the files that began it; older ones do not know theirs."""
+    files = input_files(recipe)
+    changed = [str(files[name]) for name in inputs if saved.get(name, inputs[name]) != inputs[name]]
+    if changed:
+        raise ValueError(
+            f"{path} belongs to a run with another content of {', '.join(changed)}: "
             "choose another output"
         )

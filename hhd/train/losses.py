@@ -56,11 +56,12 @@ class DistillationLoss:
 
     def __init__(self, recipe: Recipe) -> None:
         self.recipe = recipe
-        self.criterion = self._criterion(1.0, recipe.hhd_weight)
+        self.window, self.hhd_weight = recipe.distillation()
+        self.criterion = self._criterion(1.0, self.hhd_weight)
 
     def _criterion(self, coordinate_weight: float, hhd_weight: float) -> hk.IntegralHHDLoss:
         recipe = self.recipe
-        window = (recipe.window, recipe.window)
+        window = (self.window, self.window)
         if recipe.loss == "kl":
             return hk.IntegralHHDLoss(
                 recipe.beta,
@@ -70,19 +71,8 @@ class DistillationLoss:
                 coordinate_weight=coordinate_weight,
                 hhd_weight=hhd_weight,
             )
-        # IntegralHHDLoss.published with its two weights free.
-        return hk.IntegralHHDLoss(
-            recipe.beta,
-            "smooth_l1",
-            coordinate_unit="map",
-            window=window,
-            normalize=("l2", "l2"),
-            divergence="sse",
-            locate="published",
-            border="mirror_published",
-            reduction="official",
-            coordinate_weight=coordinate_weight,
-            hhd_weight=hhd_weight,
+        return hk.IntegralHHDLoss.published(
+            recipe.beta, window, coordinate_weight=coordinate_weight, hhd_weight=hhd_weight
         )
 
     def __call__(
@@ -116,7 +106,7 @@ class DistillationLoss:
             norms.append(float(gradient.float().norm()))
         if not norms[1] > 0:
             raise ValueError("match_gradients: the distillation has no gradient in the first batch")
-        weight = self.recipe.hhd_weight * norms[0] / norms[1]
+        weight = self.hhd_weight * norms[0] / norms[1]
         self.set_weight(weight)
         return weight
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
@@ -11,8 +11,13 @@ import jsonargparse
 import yaml
 
 from hhd.models import MODELS
+from hhd.models.files import check_decode_window
 
 SHIPPED = Path(__file__).parent.parent / "recipes"
+
+# Window and weight of the distillation where a recipe names none.
+KL_DISTILLATION = (7, 1.0)
+PUBLISHED_DISTILLATION = (8, 0.5)
 
 
 @dataclass(frozen=True)
@@ -60,10 +65,11 @@ class Recipe:
 
     loss: Literal["none", "published", "kl"] = "none"
     """Distillation beside the coordinate loss: none, the published HHD, or our windowed KL."""
-    window: int = 7
-    """Side of the distillation's window in heatmap pixels (published: 8)."""
-    hhd_weight: float = 1.0
-    """Weight of the distillation (published: 0.5)."""
+    window: int | None = None
+    """Side of the distillation's window in heatmap pixels (default: the loss's own, kl 7, published
+    8)."""
+    hhd_weight: float | None = None
+    """Weight of the distillation (default: the loss's own, kl 1, published 0.5)."""
     match_gradients: bool = False
     """Set the distillation's weight once, at the first step, so that its gradient norm at the
     logits is hhd_weight times that of the coordinate loss."""
@@ -110,7 +116,7 @@ class Recipe:
     decode: Literal["whole", "local"] = "whole"
     """Integral students at evaluation: expectation over the whole map or around its peak."""
     decode_window: int = 9
-    """Side of the local soft-argmax in heatmap pixels."""
+    """Side of the local soft-argmax in heatmap pixels, odd, up to 999."""
     flip_test: Literal["none", "coordinates", "heatmaps"] = "none"
     """Average with the mirrored picture at evaluation."""
     coco_ap: bool = False
@@ -138,8 +144,9 @@ class Recipe:
             "log_every",
             "window",
         ):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} is {getattr(self, name)}; it takes a positive number")
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ValueError(f"{name} is {value}; it takes a positive number")
         for name in (
             "hhd_weight",
             "workers",
@@ -149,8 +156,9 @@ class Recipe:
             "seed",
             "teacher_gate",
         ):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"{name} is {getattr(self, name)}; it takes a number from 0 up")
+            value = getattr(self, name)
+            if value is not None and not value >= 0:
+                raise ValueError(f"{name} is {value}; it takes a number from 0 up")
         if self.model not in MODELS:
             raise ValueError(f"model is {self.model!r}; it takes one of {', '.join(MODELS)}")
         if not 0 <= self.teacher_floor < 1:
@@ -159,8 +167,7 @@ class Recipe:
             )
         if not 0 < self.warmup < 1:
             raise ValueError(f"warmup is {self.warmup}; it takes a share between 0 and 1")
-        if self.decode_window % 2 == 0:
-            raise ValueError(f"decode_window is {self.decode_window}; it takes an odd number")
+        check_decode_window(self.decode_window)
         distils = self.loss != "none"
         if distils and self.task == "heatmap":
             raise ValueError(
@@ -172,15 +179,24 @@ class Recipe:
         if self.teacher is not None and self.teacher_maps is not None:
             raise ValueError("teacher and teacher_maps are both given; it takes one of them")
 
+    def distillation(self) -> tuple[int, float]:
+        """Window and weight of the distillation, the loss's own where the recipe names none."""
+        window, weight = PUBLISHED_DISTILLATION if self.loss == "published" else KL_DISTILLATION
+        return (
+            window if self.window is None else self.window,
+            weight if self.hhd_weight is None else self.hhd_weight,
+        )
+
     def data_path(self, name: str) -> Path:
         """A data path; a relative one starts at ``data_root``."""
         return Path(self.data_root) / name
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON, YAML and comparison."""
+        """Plain values, for JSON, YAML and comparison, with the defaults of the loss filled in."""
+        window, hhd_weight = self.distillation()
+        values = asdict(self) | {"window": window, "hhd_weight": hhd_weight}
         return {
-            key: list(value) if isinstance(value, tuple) else value
-            for key, value in asdict(self).items()
+            key: list(value) if isinstance(value, tuple) else value for key, value in values.items()
         }
 
 
@@ -188,7 +204,7 @@ def recipe_parser(prog: str) -> jsonargparse.ArgumentParser:
     """Parser of ``--recipe FILE`` and one option for every field of :class:`Recipe`."""
     jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True)
     parser = jsonargparse.ArgumentParser(
-        prog=prog, description="Train from a recipe, a flat YAML file."
+        prog=prog, description="Train from a recipe, a flat YAML file.", exit_on_error=False
     )
     parser.add_argument(
         "--recipe", action="config", help="Recipe file, or the name of a shipped one."
@@ -202,22 +218,23 @@ def parse_recipe(arguments: Sequence[str], prog: str = "hhd train") -> Recipe:
     parser = recipe_parser(prog)
     parser.usage = f"{prog} [RECIPE] [--field value]..."
     words = [_underscored(word) for word in arguments]
+    where = prog
     if words and not words[0].startswith("-"):
-        words = ["--recipe", str(find_recipe(words[0])), *words[1:]]
-    values = parser.parse_args(words)
-    return _recipe(values)
+        path = find_recipe(words[0])
+        where = f"recipe {path}"
+        # The file alone first: what is wrong after that is wrong on the command line.
+        _parse(lambda: parser.parse_object(_read_recipe(path)), where)
+        words = ["--recipe", str(path), *words[1:]]
+    return _recipe(_parse(lambda: parser.parse_args(words), prog), where)
 
 
 def load_recipe(name_or_path: str, **overrides: Any) -> Recipe:
     """A recipe file with some fields changed; ``ValueError`` on what the schema does not take."""
     parser = recipe_parser("hhd train")
-    parser.exit_on_error = False
-    content = yaml.safe_load(find_recipe(name_or_path).read_text()) or {}
-    try:
-        values = parser.parse_object({**content, **overrides})
-    except jsonargparse.ArgumentError as error:
-        raise ValueError(f"recipe {name_or_path}: {error}") from error
-    return _recipe(values)
+    path = find_recipe(name_or_path)
+    content = {**_read_recipe(path), **overrides}
+    where = f"recipe {path}"
+    return _recipe(_parse(lambda: parser.parse_object(content), where), where)
 
 
 def find_recipe(name_or_path: str) -> Path:
@@ -229,8 +246,33 @@ def find_recipe(name_or_path: str) -> Path:
     raise FileNotFoundError(f"recipe is {name_or_path!r}: neither a file nor one of {shipped}")
 
 
-def _recipe(values: jsonargparse.Namespace) -> Recipe:
-    return Recipe(**{field.name: values[field.name] for field in fields(Recipe)})
+def _read_recipe(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text())
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"recipe {path} is not YAML: {_one_line(error)}") from error
+    if not isinstance(content, dict):
+        got = "empty" if content is None else f"a {type(content).__name__}"
+        raise ValueError(f"recipe {path} is {got}; it takes lines of the form  field: value")
+    return content
+
+
+def _parse(parse: Callable[[], jsonargparse.Namespace], where: str) -> jsonargparse.Namespace:
+    try:
+        return parse()
+    except jsonargparse.ArgumentError as error:
+        raise ValueError(f"{where}: {_one_line(error)}") from error
+
+
+def _recipe(values: jsonargparse.Namespace, where: str) -> Recipe:
+    try:
+        return Recipe(**{field.name: values[field.name] for field in fields(Recipe)})
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from error
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def _underscored(word: str) -> str:

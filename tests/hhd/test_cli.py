@@ -2,6 +2,7 @@
 
 import json
 import sys
+from importlib.metadata import version
 
 import cv2
 import pytest
@@ -23,7 +24,7 @@ def test_demo_eval_and_predict(tmp_path, capsys):
     model, val = str(out / "kl" / "model.safetensors"), out / "data" / "val"
     numbers = tmp_path / "numbers.json"
     words = ["--annotations", str(val / "annotations.json"), "--json", str(numbers)]
-    words += ["--decode-window", "9", "--flip-test", "coordinates", "--workers", "0"]
+    words += ["--workers", "0"]
     assert main(["eval", model, *words]) == 0
     text = capsys.readouterr().out
     assert "left_wrist" in text
@@ -32,11 +33,25 @@ def test_demo_eval_and_predict(tmp_path, capsys):
     pck = json.loads(numbers.read_text())["pck"]
     assert pck["at_05"] == pytest.approx(results["runs"]["kl"]["local"]["pck@0.5"])
 
+    # Flags take the place of what the model's card says.
+    words += ["--no-coco-ap", "--decode-window", "whole"]
+    assert main(["eval", model, *words]) == 0
+    pck = json.loads(numbers.read_text())["pck"]
+    assert pck["at_05"] == pytest.approx(results["runs"]["kl"]["whole"]["pck@0.5"])
+    assert main(["eval", model, *words, "--flip-test", "none"]) == 0
+    assert json.loads(numbers.read_text())["pck"]["auc"] != pck["auc"]
+    capsys.readouterr()
+    assert main(["eval", model, *words[:-1], "8"]) == 1
+    assert "decode_window is 8; it takes an odd number" in capsys.readouterr().err
+
     picture = val / "images" / "000001.png"
     assert main(["predict", model, str(picture), "--output", str(tmp_path / "p")]) == 0
     rows = json.loads((tmp_path / "p" / "predictions.json").read_text())
     assert len(rows[0]["joints"]) == 14
     assert (tmp_path / "p" / "000001.png").is_file()
+    words = ["--output", str(tmp_path / "w"), "--decode-window=whole", "--flip-test=none"]
+    assert main(["predict", model, str(picture), *words]) == 0
+    assert json.loads((tmp_path / "w" / "predictions.json").read_text()) != rows
 
 
 def test_train_command(tiny, capsys):
@@ -47,6 +62,42 @@ def test_train_command(tiny, capsys):
     assert "images/s" in text
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--device=tpu"], "device is 'tpu'; it takes auto, cpu, cuda or cuda:N"),
+        (["--input-size=[97,65]"], "input_size is [97, 65]; the model takes positive multiples of"),
+        (["--lr=fast"], 'hhd train: Parser key "lr"'),
+        (["--decode-window=-3"], "decode_window is -3; it takes an odd number from 1 to 999"),
+    ],
+)
+def test_errors_of_train_are_one_line(tiny, capsys, words, message):
+    fields = [f"--{key}={value}" for key, value in tiny.items()]
+    assert main(["train", "demo_student", *fields, *words]) == 1
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_an_interrupted_run_says_where_it_goes_on(tiny, capsys, monkeypatch):
+    words = ["train", "demo_student", *(f"--{key}={value}" for key, value in tiny.items())]
+    checkpoint = f"{tiny['output']}/checkpoint.pt"
+
+    def interrupt(*_arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("hhd.train.loop.save_checkpoint", interrupt)
+        assert main(words) == 130
+    error = capsys.readouterr().err
+    assert error == f"hhd: interrupted; there is not yet a {checkpoint}\n"
+    with monkeypatch.context() as patched:
+        patched.setattr("hhd.train.loop.save_model", interrupt)
+        assert main(words) == 130
+    error = capsys.readouterr().err
+    assert error == f"hhd: interrupted; the same command goes on from {checkpoint}\n"
+
+
 def test_errors_are_one_line(tmp_path, capsys):
     assert main(["predict", str(tmp_path / "no.safetensors"), "x.png"]) == 1
     assert capsys.readouterr().err == f"hhd: model file {tmp_path}/no.safetensors does not exist\n"
@@ -54,6 +105,8 @@ def test_errors_are_one_line(tmp_path, capsys):
     assert "'fly' is not a command" in capsys.readouterr().err
     assert main([]) == 0
     assert "hhd train RECIPE" in capsys.readouterr().out
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"hhd {version('hhd')}\n"
 
 
 def test_a_missing_extra_is_named(monkeypatch, capsys):

@@ -11,7 +11,7 @@ import pytest
 from hhd.data.affine import transform_points
 from hhd.data.augment import UNCHANGED, Augmentation
 from hhd.data.coco import read_persons
-from hhd.data.dataset import CropDataset, StepBatches, make_loader, read_image
+from hhd.data.dataset import CropDataset, StepBatches, make_loader, read_batches, read_image
 from hhd.data.skeleton import load_skeleton
 from hhd.data.synthetic import draw_person
 
@@ -160,6 +160,18 @@ def set_first(**values):
         (set_first(keypoints=[float("nan")] * 42), "annotation 1 of .*not finite"),
         (set_first(bbox=[0, 0, -4, 9]), "annotation 1 of .*bbox is"),
         (set_first(image_id=99), "annotation 1 of .*image_id 99 is not among"),
+        (set_first(image_id=[1]), r"annotation 1 of .*image_id is \[1\]; it takes an integer"),
+        (set_first(keypoints=None), "annotation 1 of .*keypoints is None; it takes a list of num"),
+        (set_first(keypoints=["1"] * 42), "annotation 1 of .*keypoints is .*a list of numbers"),
+        (set_first(bbox=["0", "0", "4", "9"]), "annotation 1 of .*bbox is .*a list of numbers"),
+        (set_first(ref_agree="all"), "annotation 1 of .*ref_agree .*'all'.*they take numbers"),
+        (set_first(id=None), "annotation None of .*: id is None; it takes an integer"),
+        (lambda c: c["annotations"][0].pop("category_id"), "annotation 1 of .*lacks category_id"),
+        (lambda c: c["images"][0].pop("id"), r"images\[0\] of .*: it lacks id"),
+        (lambda c: c["images"][0].pop("width"), "image 1 of .*: it lacks width"),
+        (lambda c: c["images"][0].pop("file_name"), "image 1 of .*: it lacks file_name"),
+        (lambda c: c.update(annotations=[1]), r"annotations is \[1\]; it takes a list of objects"),
+        (lambda c: c.update(categories=None), "categories is None; it takes a list of objects"),
         (lambda c: c["images"][0].update(file_name="no.png"), "annotation 1 of .*no.png does not"),
         (lambda c: c["categories"][0].update(keypoints=["nose"]), "skeleton lsp14 has"),
         (lambda c: c.pop("images"), r"lacks \['images'\]"),
@@ -184,6 +196,15 @@ def test_missing_or_unreadable_files_are_named(people, lsp14, tmp_path, persons)
         read_image(replace(persons[0], image=broken))
     with pytest.raises(ValueError, match=r"has 112x112 pixels, its annotation file says 50x112"):
         read_image(replace(persons[0], width=50))
+
+
+def test_a_worker_says_what_is_wrong_in_one_line(persons, lsp14, tmp_path):
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"no picture")
+    people = [replace(persons[0], image=broken)]
+    data = CropDataset(people, lsp14, input_size=(64, 64), stride=2)
+    with pytest.raises(ValueError, match=rf"^image {broken} of annotation 1 cannot be decoded$"):
+        list(read_batches(make_loader(data, 1, 1)))
 
 
 def test_skeleton_files_are_checked(tmp_path):

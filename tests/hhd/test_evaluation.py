@@ -8,12 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 
 from hhd.data.coco import Person, read_persons
 from hhd.data.skeleton import load_skeleton
 from hhd.evaluation.coco_ap import STATISTICS, coco_ap, detections, pose_scores
-from hhd.evaluation.decode import Decoder, dark_kernel, flip_coords, flip_maps
+from hhd.evaluation.decode import Decoder, Predictions, dark_kernel, flip_coords, flip_maps
 from hhd.evaluation.pck import pck
+from hhd.evaluation.report import Report, print_report
 from hhd.models.base import PoseModel
 from hhd.models.files import ModelCard
 
@@ -96,6 +98,23 @@ def test_ap_needs_areas(people, lsp14, tmp_path):
         coco_ap(path, [], lsp14)
 
 
+def test_coco_files_that_ap_cannot_read_are_named(people, lsp14, tmp_path):
+    content = json.loads((people / "annotations.json").read_text())
+    del content["categories"][0]["id"]
+    path = tmp_path / "no_id.json"
+    path.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=r"no_id.json: an entry lacks or has a wrong 'id'"):
+        coco_ap(path, [], lsp14)
+
+
+def test_sizes_without_a_person_have_no_ap(capsys, lsp14):
+    nobody = Predictions(np.zeros((1, 14, 2)), np.zeros((1, 14)))
+    score = pck(nobody.coords, [person(lsp14)], lsp14)
+    report = Report(score, {"AP": 0.5, "AP_medium": -1.0}, nobody)
+    print_report(Console(), report, lsp14)
+    assert "AP 50.0  AP_medium -\n" in capsys.readouterr().out
+
+
 def test_dark_kernels_of_mmpose():
     assert [dark_kernel(sigma) for sigma in (1.5, 2.0, 3.0)] == [7, 11, 17]
 
@@ -142,11 +161,11 @@ def test_the_flip_test_is_unbiased(lsp14, task, flip_test):
         lsp14, joints=("left_shoulder", "right_hip"), flip_pairs=(), limbs=(), sigmas=(0.1, 0.1),
         pck_joints=(),
     )  # fmt: skip
-    card = ModelCard("small_student", task, (48, 40), 1.25, 40.0, 1.5, two)
+    card = ModelCard("small_student", task, (48, 40), 1.25, 40.0, 1.5, two, 9, flip_test)
     rows, columns = torch.arange(40.0)[:, None], torch.arange(48.0)
     blob = torch.exp(-((rows - 22) ** 2 + (columns - 31) ** 2) / 18)
     images = torch.stack([blob, blob, blob])[None]
-    coords, confidence = Decoder(card, 9, flip_test)(Blob(), images)
+    coords, confidence = Decoder(card)(Blob(), images)
     # Half a pixel of the input is a quarter of a cell: averaging must not add to it.
     np.testing.assert_allclose(coords[0] * 2, [[31, 22]] * 2, atol=0.2)
     assert confidence.shape == (1, 2)

@@ -1,9 +1,12 @@
 """Networks: shapes, sizes, ImageNet weights by name, and model files."""
 
+import json
 import sys
+from dataclasses import asdict, replace
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from hhd.extras import missing_extra_message
 from hhd.models import MODELS, build_model
@@ -67,6 +70,17 @@ def test_without_the_weights_package_the_extra_is_named(monkeypatch):
     assert missing_extra_message("somewhere.else") is None
 
 
+def test_input_sizes_that_a_network_cannot_halve_are_refused():
+    small, lite = build_model("small_student", 14), build_model("lite0_student", 14)
+    small.check_input_size((96, 64))
+    lite.check_input_size((98, 66))
+    with pytest.raises(ValueError, match=r"input_size is \[98, 66\]; .* multiples of 16"):
+        small.check_input_size((98, 66))
+    for size in ((97, 65), (0, 64)):
+        with pytest.raises(ValueError, match="positive multiples of 2"):
+            lite.check_input_size(size)
+
+
 def test_unknown_or_impossible_models_are_refused():
     with pytest.raises(ValueError, match="model is 'vit'; it takes one of small_student"):
         build_model("vit", 14)
@@ -91,15 +105,32 @@ def test_a_model_file_is_complete(lsp14, tmp_path):
     torch.testing.assert_close(again(images), model(images))
 
 
-def test_other_files_are_refused(tmp_path):
+def test_a_card_says_how_to_decode(lsp14, tmp_path):
+    model, path = build_model("small_student", 14), tmp_path / "model.safetensors"
+    decoding = {"decode_window": 9, "flip_test": "coordinates"}
+    local = replace(card(lsp14, "small_student"), **decoding)
+    save_model(path, model, local)
+    assert load_model(path)[1] == local
+    # Files from before the card said it.
+    older = {key: value for key, value in asdict(local).items() if key not in decoding}
+    save_file(model.state_dict(), path, metadata={"hhd": json.dumps(older)})
+    assert load_model(path)[1] == card(lsp14, "small_student")
+    with pytest.raises(ValueError, match="decode_window is -3; it takes an odd number"):
+        replace(local, decode_window=-3)
+
+
+def test_other_files_are_refused(lsp14, tmp_path):
     with pytest.raises(FileNotFoundError, match="does not exist"):
         load_model(tmp_path / "no.safetensors")
     path = tmp_path / "model.safetensors"
     path.write_bytes(b"not a tensor")
     with pytest.raises(ValueError, match="is not a safetensors file"):
         load_model(path)
-    from safetensors.torch import save_file
-
     save_file({"a": torch.zeros(1)}, path)
     with pytest.raises(ValueError, match="has no hhd card"):
         load_model(path)
+    metadata = {"hhd": json.dumps(asdict(card(lsp14, "small_student")))}
+    save_file({"a": torch.zeros(1)}, path, metadata=metadata)
+    with pytest.raises(ValueError, match=r"model.safetensors does not fit .*Missing key") as error:
+        load_model(path)
+    assert "\n" not in str(error.value)

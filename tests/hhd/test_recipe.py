@@ -34,6 +34,15 @@ def test_the_presets_of_the_losses():
     assert ours.preset == "custom"  # its unit is the recipe's sigma
 
 
+def test_a_loss_has_its_own_window_and_weight():
+    student = ["demo_student", "--teacher", "labels", "--loss"]
+    published = parse_recipe([*student, "published"])
+    assert published.distillation() == (8, 0.5)
+    assert DistillationLoss(published).criterion.preset == "published-v1"
+    assert parse_recipe([*student, "kl"]).distillation() == (7, 1.0)
+    assert parse_recipe([*student, "kl", "--window=5", "--hhd-weight=0"]).distillation() == (5, 0)
+
+
 def test_overrides_on_the_command_line():
     words = ["lspet_integral", "--data-root", "some/where", "--lr=0.01", "--input_size", "[64, 96]"]
     recipe = parse_recipe(words)
@@ -62,6 +71,13 @@ def test_help_names_every_field(capsys):
         ("task: heatmap\nloss: kl\nteacher: labels", "distillation is for integral students"),
         ("loss: kl\nteacher: labels\nteacher_maps: m.npy", "both given"),
         ("decode_window: 8", "it takes an odd number"),
+        ("decode_window: -3", "it takes an odd number from 1 to 999"),
+        ("decode_window: 1001", "it takes an odd number from 1 to 999"),
+        ("window: 0", "it takes a positive number"),
+        ("hhd_weight: -1", "it takes a number from 0 up"),
+        ("", "is empty; it takes lines of the form"),
+        ("[1, 2]", "is a list; it takes lines of the form"),
+        ("lr: [1", "is not YAML"),
         ("warmup: 1", "a share between 0 and 1"),
         ("teacher_floor: 1", "a share from 0 below 1"),
         ("workers: -1", "it takes a number from 0 up"),
@@ -70,8 +86,22 @@ def test_help_names_every_field(capsys):
 def test_what_the_schema_does_not_take(tmp_path, content, message):
     path = tmp_path / "recipe.yaml"
     path.write_text(content)
-    with pytest.raises(ValueError, match=message):
-        load_recipe(str(path))
+    for read in (lambda: load_recipe(str(path)), lambda: parse_recipe([str(path)])):
+        with pytest.raises(ValueError, match=message) as error:
+            read()
+        # One line that names the file.
+        assert str(error.value).startswith(f"recipe {path}")
+        assert "\n" not in str(error.value)
+
+
+def test_a_wrong_option_is_one_line():
+    for words, message in (
+        (["--lr", "fast"], '^hhd train: Parser key "lr": Expected'),
+        (["--speed=1"], "^hhd train: .*--speed"),
+    ):
+        with pytest.raises(ValueError, match=message) as error:
+            parse_recipe(["demo_student", *words])
+        assert "\n" not in str(error.value)
 
 
 def test_a_missing_recipe_is_named():

@@ -8,7 +8,8 @@ import torch
 from rich.console import Console
 
 from hhd.data.skeleton import load_skeleton
-from hhd.models.files import load_model
+from hhd.models import build_model
+from hhd.models.files import ModelCard, load_model, save_model
 from hhd.train import loop
 from hhd.train.checkpoint import JsonLog, load_checkpoint, save_checkpoint, write_atomically
 from hhd.train.losses import DistillationLoss, build_loss
@@ -61,11 +62,55 @@ def test_a_killed_run_goes_on_to_the_same_result(tiny, tmp_path, monkeypatch, ki
     assert metrics[0] == metrics[1]
 
 
-def test_a_finished_run_is_evaluated_again_not_trained(tiny):
+def test_a_finished_run_is_evaluated_again_not_trained(tiny, capsys):
     recipe = load_recipe("demo_student", **tiny)
     first = loop.train(recipe, QUIET)
-    again = loop.train(recipe, QUIET)
+    again = loop.train(recipe, Console(width=200))
     assert again.report.pck == first.report.pck
+    assert "already finished: 10 of 10 steps\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["train_annotations", "val_annotations", "teacher"])
+def test_a_run_does_not_go_on_with_other_files(tiny, people, tmp_path, lsp14, name):
+    files = {"teacher": tmp_path / "teacher.safetensors"}
+    card = ModelCard("small_teacher", "heatmap", (64, 64), 1.25, 10.0, 1.5, lsp14)
+    save_model(files["teacher"], build_model("small_teacher", 14), card)
+    for field in ("train_annotations", "val_annotations"):
+        files[field] = tmp_path / f"{field}.json"
+        files[field].write_bytes((people / "annotations.json").read_bytes())
+    fields = {**tiny, "epochs": 1, "loss": "kl"} | {key: str(path) for key, path in files.items()}
+    recipe = load_recipe("demo_student", **fields)
+    loop.train(recipe, QUIET)
+    if name == "teacher":
+        torch.manual_seed(1)
+        save_model(files[name], build_model("small_teacher", 14), card)
+    else:
+        files[name].write_text(files[name].read_text() + " ")
+    with pytest.raises(ValueError, match=f"another content of {files[name]}: choose"):
+        loop.train(recipe, QUIET)
+
+
+def test_stored_maps_and_their_ids_are_inputs():
+    stored = load_recipe("demo_student", loss="kl", teacher_maps="m.npy", data_root="data")
+    files = loop.input_files(stored)
+    assert files["teacher_maps"] == Path("data/m.npy")
+    assert files["teacher_ids"] == Path("data/m.json")
+    named = load_recipe("demo_student", loss="kl", teacher_maps="m.npy", teacher_ids="i.npz")
+    assert loop.input_files(named)["teacher_ids"] == Path("i.npz")
+
+
+def test_the_model_file_says_how_it_was_evaluated(tiny):
+    recipe = load_recipe("demo_student", **tiny, decode="local", decode_window=5)
+    trained = loop.train(recipe, QUIET)
+    card = load_model(Path(recipe.output) / "model.safetensors")[1]
+    assert (card.decode_window, card.flip_test) == (5, "coordinates")
+    assert trained.decoder.card == card
+
+
+@pytest.mark.parametrize("name", ["gpu", "tpu", "cuda:", "cuda:99"])
+def test_devices_that_are_not_there_are_refused(name):
+    with pytest.raises(ValueError, match=f"^device is '{name}'"):
+        loop.choose_device(name)
 
 
 def test_swapped_labels_are_not_trained_on(tiny, people, tmp_path):
@@ -160,6 +205,16 @@ def test_files_are_replaced_whole(tmp_path, monkeypatch):
     with pytest.raises(Killed):
         save_checkpoint(path, {"step": 2})
     assert load_checkpoint(path)["step"] == 1
+
+
+@pytest.mark.parametrize("kept", [0, 3, 400, 5000])
+def test_a_checkpoint_cut_short_is_named(tmp_path, kept):
+    path = tmp_path / "checkpoint.pt"
+    save_checkpoint(path, {"step": 1, "weight": torch.ones(30000)})
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(ValueError, match=r"checkpoint.pt cannot be read .*: remove it") as error:
+        load_checkpoint(path)
+    assert "\n" not in str(error.value)
 
 
 def test_a_log_keeps_what_the_checkpoint_covers(tmp_path):
