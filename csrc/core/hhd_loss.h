@@ -338,12 +338,19 @@ class WindowedSse {
     const A* slope = buffers_.mass();
     for (int64_t n = 0; n < student_.y.cells; ++n) {
       for (int64_t m = 0; m < student_.x.cells; ++m, ++slope) {
-        student_.for_taps(n, m, [&](int64_t i, int64_t x, A w) {
+        const A by_cell = factor * *slope;
+        const auto add = [&](int64_t i, int64_t x, A w) {
           const A by_map = softmax                           ? beta_ * p_.e.row(i)[x]
                            : kind_ == Normalize::kL1Positive ? A(map_.row(i)[x] > 0)
                                                              : 1;
-          buffers_.patch(i)[x] += factor * *slope * w * by_map;
-        });
+          buffers_.patch(i)[x] += by_cell * w * by_map;
+        };
+        const int64_t i = student_.y.pixel[2 * n], x = student_.x.pixel[2 * m];
+        if (!student_.nearest()) {
+          student_.for_taps(n, m, add);
+        } else if (i >= 0 && x >= 0) {
+          add(i, x, 1);
+        }
       }
     }
     if (softmax) {

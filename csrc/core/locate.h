@@ -49,14 +49,17 @@ HHD_INLINE A official_mass(const Plane<A>& map, A max) {
 // most masses to be larger: the largest term, and HW exp(mean) (Jensen). For whole t only.
 template <class A>
 HHD_INLINE bool shift_is_nil(const Plane<A>& map, const MapSums<A>& sums, Point<A> t) {
+  // Powers of two above the two sizes stand in for logarithms, which would cost more than the test.
+  const int64_t longer = max_of(map.height, map.width) + 1;
+  const double enough = 0.6931471805599453 * (64 - __builtin_clzll(longer));
   const double pixels = static_cast<double>(map.height * map.width);
-  const double enough = ::log(static_cast<double>(max_of(map.height, map.width)) + 1);
+  const double log_pixels = 0.6931471805599453 * (63 - __builtin_clzll(map.height * map.width));
   const bool whole = floor_of(t.x) == t.x && floor_of(t.y) == t.y;
   const bool on_map =
       t.x >= 0 && t.y >= 0 && t.x < static_cast<A>(map.width) && t.y < static_cast<A>(map.height);
   return whole && on_map &&
          (static_cast<double>(sums.max) > enough ||
-          ::log(pixels) + static_cast<double>(sums.sum) / pixels > enough);
+          log_pixels + static_cast<double>(sums.sum) / pixels > enough);
 }
 
 template <class A>

@@ -35,8 +35,13 @@ double sum_of(const std::vector<double>& terms) {
 }
 
 Tensor scalar(const Tensor& like, double value) {
-  Tensor t = empty_of(like, {}, accumulation_type(like));
-  torch::stable::fill_(t, value);
+  const ScalarType dtype = accumulation_type(like);
+  Tensor t = empty_of(like, {}, dtype);
+  if (dtype == ScalarType::Double) {
+    *static_cast<double*>(t.mutable_data_ptr()) = value;
+  } else {
+    *static_cast<float*>(t.mutable_data_ptr()) = static_cast<float>(value);
+  }
   return t;
 }
 
