@@ -1,4 +1,6 @@
-"""Shared by all tests: the import root for `oracle` and `kernels`, and the golden vectors."""
+"""Shared by all tests: the import root for `oracle` and `kernels`, the golden vectors, the hook of
+the support table.
+"""
 
 import os
 import sys
@@ -8,6 +10,8 @@ import pytest
 
 TESTS = Path(__file__).parent
 sys.path.insert(0, str(TESTS))
+
+from support import pytest_runtest_makereport  # noqa: E402, F401
 
 
 @pytest.fixture(scope="session")
