@@ -17,6 +17,10 @@ from hhd.models.build import build_model
 
 Task = Literal["heatmap", "integral"]
 FlipTest = Literal["none", "coordinates", "heatmaps"]
+Affine = Literal["standard", "udp"]
+HeatmapDecoding = Literal["plain", "quarter", "quarter_hrnet", "dark", "dark_udp"]
+FlipShift = Literal["exact", "cell", "none"]
+Confidence = Literal["mass", "constant"]
 
 
 @dataclass(frozen=True)
@@ -24,7 +28,9 @@ class ModelCard:
     """What a model file holds beside its weights. Sizes are (width, height).
 
     How its maps are decoded is part of it: ``decode_window`` is the side of the local soft-argmax
-    (None: whole map), ``flip_test`` averages with the mirrored picture.
+    (None: whole map), ``flip_test`` averages with the mirrored picture, ``affine`` is the crop's
+    geometry and so what a heatmap cell stands for; ``heatmap_decode``, ``flip_shift`` and
+    ``confidence`` are explained in :mod:`hhd.evaluation.decode`.
     """
 
     model: str
@@ -36,6 +42,10 @@ class ModelCard:
     skeleton: Skeleton
     decode_window: int | None = None
     flip_test: FlipTest = "none"
+    affine: Affine = "standard"
+    heatmap_decode: HeatmapDecoding = "dark"
+    flip_shift: FlipShift = "exact"
+    confidence: Confidence = "mass"
 
     def __post_init__(self) -> None:
         if self.decode_window is not None:
