@@ -39,7 +39,7 @@ struct LossReduction {
   View loss;               // one number each, of the accumulation type
   View coordinate_loss;    // null data: not wanted (hhd_loss)
   View hhd_loss;           // null data: not wanted (hhd_loss)
-  double* denominators;    // [2] device scratch: coordinate, hhd
+  double* scalars;         // [4] device scratch
 };
 
 // The loss and, where `views.grad` has data, its gradient. `views.coordinate_terms` and
