@@ -1,0 +1,81 @@
+// csrc/cuda/device.h on the CPU: the same functions, on the executor.
+#pragma once
+
+#include <cstdint>
+#include <type_traits>
+
+#include "executor/executor.h"
+
+#define HHD_DEVICE inline
+#define HHD_HOST_DEVICE inline
+#define HHD_KERNEL
+#define HHD_LAUNCH_BOUNDS(threads, blocks)
+
+// Where in the kernels the caller stands: default arguments are evaluated there.
+#define HHD_SITE const char *file = __builtin_FILE(), int line = __builtin_LINE()
+
+namespace hhd::cuda {
+
+inline constexpr unsigned kFullWarp = 0xffffffffu;
+inline constexpr int kWarp = executor::kWarp;
+
+HHD_DEVICE int thread_index() { return executor::thread_index(); }
+HHD_DEVICE int block_threads() { return executor::block_threads(); }
+HHD_DEVICE int64_t block_index() { return executor::block_index(); }
+HHD_DEVICE int64_t grid_blocks() { return executor::grid_blocks(); }
+
+HHD_DEVICE void barrier(HHD_SITE) { executor::barrier({file, line}); }
+
+template <class T>
+HHD_DEVICE T shuffle(unsigned mask, T v, int lane, HHD_SITE) {
+  static_assert(sizeof(T) == 4 || sizeof(T) == 8, "a shuffle moves 4 or 8 bytes");
+  static_assert(std::is_trivially_copyable_v<T>, "a shuffle moves bytes");
+  executor::exchange(mask, lane, &v, sizeof v, {file, line});
+  return v;
+}
+
+template <class T>
+HHD_DEVICE T shuffle_xor(unsigned mask, T v, int lanes, HHD_SITE) {
+  return shuffle(mask, v, (thread_index() % kWarp) ^ lanes, file, line);
+}
+
+template <class T>
+HHD_DEVICE T* shared_memory() {
+  static_assert(alignof(T) <= 16, "shared memory is 16-byte aligned");
+  return static_cast<T*>(executor::shared_memory());
+}
+
+template <class T>
+HHD_EXECUTOR_UNWATCHED T load(const T* p, HHD_SITE) {
+  static_assert(sizeof(T) <= 16 && (sizeof(T) & (sizeof(T) - 1)) == 0, "one access");
+  return *static_cast<const T*>(executor::reading(p, sizeof(T), {file, line}));
+}
+
+template <class T>
+HHD_EXECUTOR_UNWATCHED void store(T* p, T v, HHD_SITE) {
+  static_assert(sizeof(T) <= 16 && (sizeof(T) & (sizeof(T) - 1)) == 0, "one access");
+  if (void* to = executor::writing(p, sizeof(T), {file, line})) *static_cast<T*>(to) = v;
+}
+
+HHD_DEVICE float from_float16(uint16_t h) { return executor::from_float16(h); }
+HHD_DEVICE uint16_t to_float16(float x) { return executor::to_float16(x); }
+HHD_DEVICE uint16_t to_bfloat16(float x) { return executor::to_bfloat16(x); }
+HHD_DEVICE uint32_t to_float16x2(float low, float high) {
+  return to_float16(low) | static_cast<uint32_t>(to_float16(high)) << 16;
+}
+HHD_DEVICE uint32_t to_bfloat16x2(float low, float high) {
+  return to_bfloat16(low) | static_cast<uint32_t>(to_bfloat16(high)) << 16;
+}
+
+inline int64_t shared_memory_limit() { return executor::settings().shared_memory_limit; }
+
+template <class... Parameters, class... Arguments>
+void launch(void (*kernel)(Parameters...), int64_t blocks, int threads, int64_t shared_bytes,
+            Stream, const Arguments&... arguments) {
+  executor::run(reinterpret_cast<const void*>(kernel), blocks, threads, shared_bytes,
+                [&] { kernel(static_cast<Parameters>(arguments)...); });
+}
+
+}  // namespace hhd::cuda
+
+#undef HHD_SITE

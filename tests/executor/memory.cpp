@@ -1,0 +1,253 @@
+#include "memory.h"
+
+#include <dlfcn.h>
+
+#include <algorithm>
+#include <map>
+#include <set>
+#include <sstream>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+namespace hhd::executor::memory {
+namespace {
+
+constexpr int64_t kSector = 32;
+
+// Those who did one thing to one byte: between barriers which threads, in a launch which blocks.
+// The least and the greatest say whether there is anyone else.
+struct Users {
+  int32_t launch = -1, first_block = 0, last_block = 0;
+  int32_t interval = -1, first_thread = 0, last_thread = 0;
+};
+
+struct Now {
+  int32_t launch = 0, block = 0, interval = 0, thread = 0;
+};
+
+void add(Users& users, const Now& now) {
+  if (users.launch != now.launch) {
+    users.launch = now.launch;
+    users.first_block = users.last_block = now.block;
+  }
+  if (users.interval != now.interval) {
+    users.interval = now.interval;
+    users.first_thread = users.last_thread = now.thread;
+  }
+  users.first_block = std::min(users.first_block, now.block);
+  users.last_block = std::max(users.last_block, now.block);
+  users.first_thread = std::min(users.first_thread, now.thread);
+  users.last_thread = std::max(users.last_thread, now.thread);
+}
+
+bool others(const Users& users, const Now& now) {
+  const bool blocks = users.first_block != now.block || users.last_block != now.block;
+  const bool threads = users.first_thread != now.thread || users.last_thread != now.thread;
+  return (users.launch == now.launch && blocks) || (users.interval == now.interval && threads);
+}
+
+struct Byte {
+  Users readers, writers;
+};
+
+struct Array {
+  std::string name;
+  const char* begin;
+  int64_t bytes;
+  bool writable;
+  std::vector<Byte> history;
+};
+
+// One lane's part of a warp's instruction. (Blocks are told apart by being counted one by one.)
+struct Access {
+  int array, write;
+  int64_t sector;
+  int warp, step, site, turn;
+
+  auto place() const { return std::tie(array, write, sector); }
+  auto key() const { return std::tie(array, write, sector, warp, step, site, turn); }
+  bool operator<(const Access& other) const { return key() < other.key(); }
+  bool operator==(const Access& other) const { return key() == other.key(); }
+};
+
+struct Lane {
+  int step = 0;
+  std::vector<int> turns;  // by site, since the step began
+};
+
+struct Watch {
+  std::vector<Array> arrays;
+  Now now;
+  int32_t shared_blocks = 0;
+  const char* shared = nullptr;
+  std::vector<Byte> shared_history;
+
+  std::map<std::pair<Kind, Site>, int> sites;
+  std::vector<Lane> lanes;
+  std::vector<Access> accesses;                      // of the running block
+  std::set<std::tuple<int, int, int64_t>> touched;   // in the running launch
+  std::map<std::pair<int, int>, int64_t> requested;  // likewise, by array and direction
+  std::ostringstream report;
+};
+
+Watch& watch() {
+  static Watch w;
+  return w;
+}
+
+int site_number(Kind kind, const Site& at) {
+  auto& sites = watch().sites;
+  return sites.try_emplace({kind, at}, static_cast<int>(sites.size())).first->second;
+}
+
+template <class Name>
+void check_race(std::vector<Byte>& history, int64_t offset, int bytes, bool write, const Now& now,
+                const Name& name) {
+  for (int64_t i = offset; i < offset + bytes; ++i) {
+    Byte& byte = history[i];
+    if (others(byte.writers, now) || (write && others(byte.readers, now))) {
+      fail("race in " + name() + ": byte " + std::to_string(i) + " is " +
+           (write ? "written" : "read") + " here and " +
+           (others(byte.writers, now) ? "written" : "read") +
+           " by another thread, with no barrier between");
+    }
+    add(write ? byte.writers : byte.readers, now);
+  }
+}
+
+// The array that holds these bytes, or -1.
+int find(const char* p, int bytes) {
+  const std::vector<Array>& arrays = watch().arrays;
+  for (size_t i = 0; i < arrays.size(); ++i) {
+    if (p >= arrays[i].begin && p + bytes <= arrays[i].begin + arrays[i].bytes) {
+      return static_cast<int>(i);
+    }
+  }
+  return -1;
+}
+
+}  // namespace
+
+void expose(const char* name, void* begin, int64_t bytes, bool writable) {
+  Array array{name, static_cast<const char*>(begin), bytes, writable, {}};
+  if (settings().watch) array.history.resize(bytes);
+  watch().arrays.push_back(std::move(array));
+}
+
+void hide_all() { watch().arrays.clear(); }
+
+void access(const void* address, int bytes, Kind kind, const Site& at) {
+  const char* p = static_cast<const char*>(address);
+  const bool write = kind == Kind::kStore;
+  const auto what = [&] {
+    return std::string(write ? "store" : "load") + " of " + std::to_string(bytes) + " bytes at " +
+           at.name();
+  };
+  if (reinterpret_cast<uintptr_t>(p) % bytes != 0) fail("misaligned " + what());
+  Watch& w = watch();
+  if (w.arrays.empty()) return;
+  const int number = find(p, bytes);
+  if (number < 0) fail(what() + " outside every array");
+  Array& array = w.arrays[number];
+  if (write && !array.writable) fail(what() + " to the input " + array.name);
+  if (!settings().watch) return;
+  const int64_t offset = p - array.begin;
+  w.now.thread = thread_index();
+  check_race(array.history, offset, bytes, write, w.now,
+             [&] { return array.name + ", " + what(); });
+  const int site = site_number(kind, at);
+  Lane& lane = w.lanes[w.now.thread];
+  if (lane.turns.size() <= static_cast<size_t>(site)) lane.turns.resize(site + 1);
+  const int turn = lane.turns[site]++;
+  for (int64_t s = offset / kSector; s <= (offset + bytes - 1) / kSector; ++s) {
+    w.accesses.push_back({number, write, s, w.now.thread / kWarp, lane.step, site, turn});
+  }
+}
+
+void saw(Kind kind, const Site& at) {
+  if (settings().watch) site_number(kind, at);
+}
+
+std::string sites() {
+  std::ostringstream text;
+  for (const auto& [site, number] : watch().sites) {
+    text << static_cast<int>(site.first) << ' ' << site.second.file << ' ' << site.second.line
+         << '\n';
+  }
+  return text.str();
+}
+
+std::string traffic() {
+  const std::string text = watch().report.str();
+  watch().report.str("");
+  return text;
+}
+
+void launch_begins(const void* kernel, int64_t blocks, int threads, int64_t shared_bytes) {
+  Watch& w = watch();
+  ++w.now.launch;
+  w.accesses.clear();  // of a launch that failed
+  w.touched.clear();
+  w.requested.clear();
+  Dl_info library{};
+  dladdr(kernel, &library);
+  w.report << "launch " << static_cast<const char*>(kernel) - static_cast<char*>(library.dli_fbase)
+           << ' ' << blocks << ' ' << threads << ' ' << shared_bytes << '\n';
+}
+
+void launch_ends() {
+  Watch& w = watch();
+  std::map<std::pair<int, int>, int64_t> unique;
+  for (const auto& [array, write, sector] : w.touched) ++unique[{array, write}];
+  for (size_t i = 0; i < w.arrays.size(); ++i) {
+    const std::pair<int, int> read(i, 0), written(i, 1);
+    w.report << "array " << w.arrays[i].name << ' ' << unique[read] << ' ' << w.requested[read]
+             << ' ' << unique[written] << ' ' << w.requested[written] << '\n';
+  }
+}
+
+void block_begins(const void* shared, int64_t shared_bytes) {
+  Watch& w = watch();
+  w.now.block = static_cast<int32_t>(block_index());
+  ++w.now.interval;
+  w.shared = static_cast<const char*>(shared);
+  w.shared_history.resize(settings().watch ? shared_bytes : 0);
+  w.lanes.assign(block_threads(), {});
+}
+
+void block_ends() {
+  Watch& w = watch();
+  std::sort(w.accesses.begin(), w.accesses.end());
+  w.accesses.erase(std::unique(w.accesses.begin(), w.accesses.end()), w.accesses.end());
+  for (const Access& a : w.accesses) {
+    ++w.requested[{a.array, a.write}];
+    w.touched.insert(a.place());
+  }
+  w.accesses.clear();
+}
+
+void barrier_passed() { ++watch().now.interval; }
+
+void thread_in_step() {
+  if (!settings().watch) return;
+  Lane& lane = watch().lanes[thread_index()];
+  ++lane.step;
+  std::fill(lane.turns.begin(), lane.turns.end(), 0);
+}
+
+void touched(const void* p, int bytes, bool write) {
+  Watch& w = watch();
+  const char* at = static_cast<const char*>(p);
+  const int64_t offset = at - w.shared;
+  if (offset >= 0 && offset + bytes <= static_cast<int64_t>(w.shared_history.size())) {
+    // Blocks have their own: the same bytes in another block are of no concern.
+    const Now now{-2, 0, w.now.interval, thread_index()};
+    check_race(w.shared_history, offset, bytes, write, now,
+               [] { return std::string("shared memory"); });
+  } else if (find(at, bytes) >= 0) {
+    fail("global memory is touched without load or store");
+  }
+}
+
+}  // namespace hhd::executor::memory

@@ -1,0 +1,44 @@
+// What the kernels' threads do to memory: whether they may, whether two of them race, and how many
+// sectors of global memory it takes.
+//
+// A race is two accesses of one byte by different threads, one of them a write, with no barrier of
+// their block between them; threads of different blocks have none. Shuffles order no memory.
+//
+// A sector is 32 bytes, counted from the beginning of its array. `unique` counts each sector once
+// a launch: what DRAM must move if caches are perfect. `requested` counts it once for every
+// instruction of a warp that touches it, as the load-store unit does: one instruction is what the
+// 32 lanes do at one place in the source, the n-th time since their last barrier or shuffle.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "executor.h"
+
+namespace hhd::executor::memory {
+
+// Global memory that the kernels may touch from now on.
+void expose(const char* name, void* begin, int64_t bytes, bool writable);
+void hide_all();
+
+enum class Kind : int32_t { kBarrier, kShuffle, kLoad, kStore };
+void saw(Kind kind, const Site& at);
+std::string sites();  // "kind file line" a line, of all that were seen
+
+// Since the last call: for each launch a line "launch kernel blocks threads shared_bytes" and for
+// each array it touched a line "array name read unique requested written unique requested".
+std::string traffic();
+
+void launch_begins(const void* kernel, int64_t blocks, int threads, int64_t shared_bytes);
+void launch_ends();
+void block_begins(const void* shared, int64_t shared_bytes);
+void block_ends();
+void barrier_passed();  // by the whole block
+void thread_in_step();  // the running thread passed a barrier or a shuffle
+
+// A load or store of the running thread, aligned to its size.
+void access(const void* p, int bytes, Kind kind, const Site& at);
+// Any access of the running thread that is neither.
+void touched(const void* p, int bytes, bool write);
+
+}  // namespace hhd::executor::memory
