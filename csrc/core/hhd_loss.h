@@ -142,23 +142,28 @@ class WindowedKl {
  private:
   // KL is of the teacher's positive part.
   HHD_INLINE void measure_teacher(const WindowFrame<A>& teacher) {
+    Vec<A> sum{};
     for (int64_t n = 0; n < buffers_.padded_cells; n += kLanes<A>) {
-      store(buffers_.teacher() + n, positive_part<A>(load(buffers_.teacher() + n)));
+      const Vec<A> b = positive_part<A>(load(buffers_.teacher() + n));
+      store(buffers_.teacher() + n, b);
+      sum += b;
     }
+    teacher_sum_ = sum_lanes<A>(sum);
+    const A rest = 1 - (teacher.whole() ? teacher_sum_ : teacher_inside(teacher));
+    teacher_rest_ = rest < 0 ? 0 : rest;
+    inverse_teacher_ = 1 / (teacher_sum_ + teacher_rest_);
+  }
+
+  // What the teacher has in the cells that are on the map themselves.
+  HHD_INLINE A teacher_inside(const WindowFrame<A>& teacher) const {
     const A* cell = buffers_.teacher();
     A inside = 0;
-    for (int64_t n = 0; n < teacher.y.cells; ++n) {
-      A row = 0, row_inside = 0;
+    for (int64_t n = 0; n < teacher.y.cells; ++n, cell += teacher.x.cells) {
       for (int64_t m = 0; m < teacher.x.cells; ++m) {
-        row += cell[m];
-        row_inside += teacher.x.inside[m] ? cell[m] : 0;
+        inside += teacher.y.inside[n] && teacher.x.inside[m] ? cell[m] : 0;
       }
-      teacher_sum_ += row;
-      if (teacher.y.inside[n]) inside += row_inside;
-      cell += teacher.x.cells;
     }
-    teacher_rest_ = 1 - inside < 0 ? 0 : 1 - inside;
-    inverse_teacher_ = 1 / (teacher_sum_ + teacher_rest_);
+    return inside;
   }
 
   // What a share of exactly zero counts as; masses here are in units of exp(beta max).
@@ -168,7 +173,9 @@ class WindowedKl {
     A* mass = buffers_.mass();
     A* log_mass = buffers_.log_mass();
     for (int64_t n = 0; n < student_.y.cells; ++n) {
-      if (student_.nearest()) {
+      if (student_.whole()) {
+        measure_whole_row(student_.y.first + n, mass, log_mass);
+      } else if (student_.nearest()) {
         measure_nearest_row(student_.y.pixel[2 * n], mass, log_mass);
       } else {
         for (int64_t m = 0; m < student_.x.cells; ++m) {
@@ -178,17 +185,35 @@ class WindowedKl {
       mass += student_.x.cells;
       log_mass += student_.x.cells;
     }
+    Vec<A> total{};
+    Bits<A> none{};
+    for (int64_t n = 0; n < buffers_.padded_cells; n += kLanes<A>) {
+      total += load(buffers_.mass() + n);
+      none |= load(buffers_.log_mass() + n) == splat(A(-kInfinity));
+    }
+    total_ = sum_lanes<A>(total);
+    if (any_lane<A>(none)) count_empty_cells();
+  }
+
+  // Cells without mass: the least there is takes its place in log space.
+  HHD_INLINE void count_empty_cells() {
     for (int64_t n = 0; n < buffers_.cells; ++n) {
-      if (buffers_.log_mass()[n] == -kInfinity) {
-        buffers_.mass()[n] = 0;
-        buffers_.log_mass()[n] = log_zero();
-        teacher_on_zero_ += buffers_.teacher()[n];
-      }
-      total_ += buffers_.mass()[n];
+      if (buffers_.log_mass()[n] != -kInfinity) continue;
+      buffers_.log_mass()[n] = log_zero();
+      teacher_on_zero_ += buffers_.teacher()[n];
     }
   }
 
   // The logarithm of a single pixel's mass is its logit: no underflow, and no log.
+  HHD_INLINE void measure_whole_row(int64_t i, A* mass, A* log_mass) {
+    const A* e = p_.e.row(i) + student_.x.first;
+    const A* s = map_.row(i) + student_.x.first;
+    for (int64_t m = 0; m < student_.x.cells; ++m) {
+      mass[m] = e[m];
+      log_mass[m] = p_.log_of_e(s[m]);
+    }
+  }
+
   HHD_INLINE void measure_nearest_row(int64_t i, A* mass, A* log_mass) {
     for (int64_t m = 0; m < student_.x.cells; ++m) {
       const int64_t x = student_.x.pixel[2 * m];
@@ -253,6 +278,17 @@ class WindowedKl {
     const A* b = buffers_.teacher();
     const A* mass = buffers_.mass();
     const A by_mass = factor * inverse_total, by_teacher = factor * inverse_teacher_;
+    if (student_.whole() && teacher_on_zero_ == 0) {
+      for (int64_t n = 0; n < student_.y.cells; ++n) {
+        A* patch = buffers_.patch(student_.y.first + n) + student_.x.first;
+        for (int64_t m = 0; m < student_.x.cells; ++m) {
+          patch[m] += by_mass * mass[m] - by_teacher * b[m];
+        }
+        b += student_.x.cells;
+        mass += student_.x.cells;
+      }
+      return;
+    }
     for (int64_t n = 0; n < student_.y.cells; ++n) {
       const int64_t i = student_.y.pixel[2 * n];
       for (int64_t m = 0; m < student_.x.cells && i >= 0; ++m) {

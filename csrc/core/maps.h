@@ -110,6 +110,23 @@ HHD_INLINE bool is_packed(const View& v) {
          v.size[3] == round_up_to_lanes<A>(v.size[3]);
 }
 
+#if HHD_VECTOR_BYTES == 64
+// Two halves put together in memory would stall: a load cannot be served from two stores.
+HHD_INLINE void load_bfloat16(const uint16_t* p, Vec<float>& v) {
+  const __m256i h = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+  v = _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(h), 16));
+}
+
+HHD_INLINE void store_bfloat16(uint16_t* p, Vec<float> v) {
+  const __m512i u = _mm512_castps_si512(v);
+  const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(u, 16), _mm512_set1_epi32(1));
+  const __m512i sum = _mm512_add_epi32(_mm512_add_epi32(u, _mm512_set1_epi32(0x7fff)), odd);
+  const __mmask16 nan = _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q);
+  const __m512i rounded =
+      _mm512_mask_set1_epi32(_mm512_srli_epi32(sum, 16), nan, 0x7fc0);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(rounded));
+}
+#else
 HHD_INLINE void load_bfloat16(const uint16_t* p, Vec<float>& v) {
   Float8 eights[kLanes<float> / 8 + 1];
   for (int64_t i = 0; i < kLanes<float>; i += 8) eights[i / 8] = load8_bfloat16(p + i);
@@ -120,8 +137,8 @@ HHD_INLINE void store_bfloat16(uint16_t* p, Vec<float> v) {
   Float8 eights[kLanes<float> / 8 + 1];
   std::memcpy(eights, &v, sizeof v);
   if constexpr (kLanes<float> == 8) store8_bfloat16(p, eights[0]);
-  if constexpr (kLanes<float> == 16) store16_bfloat16(p, eights[0], eights[1]);
 }
+#endif
 
 // Reads the maps of a unit as planes; the padding holds `fill`.
 template <class A>

@@ -11,20 +11,32 @@ inline constexpr double kLog2E = 1.4426950408889634;
 // ln of the smallest normal float32: what a mass that is exactly zero counts as in log space.
 inline constexpr double kLogTiny = -87.33654475055310;
 
-// 2^t for t <= 0; 0 for t < -126.5, -inf included; NaN stays NaN.
-HHD_INLINE Vec<float> exp2_nonpositive(Vec<float> t) {
-  t = max_or_second(splat(-127.0f), t);
-  // Adding 1.5 * 2^23 rounds to an integer, which then stands in the low bits.
-  const Vec<float> magic = splat(12582912.0f);
-  const Vec<float> shifted = t + magic;
-  const Vec<float> f = t - (shifted - magic);
-  // Minimax in relative error on [-1/2, 1/2] with 2^0 = 1 exactly (Lawson iteration): 9.1e-8.
+// 2^f on [-1/2, 1/2], minimax in relative error with 2^0 = 1 exactly (Lawson iteration): 9.1e-8.
+HHD_INLINE Vec<float> exp2_fraction(Vec<float> f) {
   Vec<float> p = splat(0x1.5bba14p-10f);
   p = p * f + 0x1.3cea88p-7f;
   p = p * f + 0x1.c6b752p-5f;
   p = p * f + 0x1.ebf9bcp-3f;
   p = p * f + 0x1.62e42ap-1f;
-  p = p * f + 1.0f;
+  return p * f + 1.0f;
+}
+
+// 2^t for t <= 0; 0 for t < -126.5, -inf included; NaN stays NaN.
+#if HHD_VECTOR_BYTES == 64
+HHD_INLINE Vec<float> exp2_nonpositive(Vec<float> t) {
+  // AVX-512 rounds and scales by a power of two in one instruction each. The mask clears what
+  // would be subnormal; "not less" keeps NaN.
+  const __mmask16 normal = _mm512_cmp_ps_mask(t, splat(-126.5f), _CMP_NLT_UQ);
+  const Vec<float> n = _mm512_roundscale_ps(t, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  return _mm512_maskz_scalef_ps(normal, exp2_fraction(t - n), n);
+}
+#else
+HHD_INLINE Vec<float> exp2_nonpositive(Vec<float> t) {
+  t = max_or_second(splat(-127.0f), t);
+  // Adding 1.5 * 2^23 rounds to an integer, which then stands in the low bits.
+  const Vec<float> magic = splat(12582912.0f);
+  const Vec<float> shifted = t + magic;
+  const Vec<float> p = exp2_fraction(t - (shifted - magic));
   typedef uint32_t Unsigned __attribute__((vector_size(HHD_VECTOR_BYTES)));
   Unsigned n;
   std::memcpy(&n, &shifted, sizeof n);
@@ -34,6 +46,7 @@ HHD_INLINE Vec<float> exp2_nonpositive(Vec<float> t) {
   std::memcpy(&scale, &scale_bits, sizeof scale);
   return p * scale;
 }
+#endif
 
 HHD_INLINE Vec<double> exp2_nonpositive(Vec<double> t) {
   for (int64_t i = 0; i < kLanes<double>; ++i) t[i] = ::exp2(t[i]);

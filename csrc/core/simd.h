@@ -4,6 +4,10 @@
 // those and it could be one that this machine cannot run.
 #pragma once
 
+#if defined(__AVX__)
+#include <immintrin.h>
+#endif
+
 #include <cstdint>
 #include <cstring>
 
@@ -80,6 +84,10 @@ HHD_INLINE V max_or_second(V a, V b) {
 // Lanes are folded in halves, in one fixed order.
 template <class A>
 HHD_INLINE A sum_lanes(Vec<A> v) {
+#if HHD_VECTOR_BYTES == 64
+  if constexpr (sizeof(A) == 4) return _mm512_reduce_add_ps(v);
+  if constexpr (sizeof(A) == 8) return _mm512_reduce_add_pd(v);
+#endif
   A lane[kLanes<A>];
   store(lane, v);
   for (int64_t n = kLanes<A> / 2; n > 0; n /= 2) {
@@ -90,6 +98,10 @@ HHD_INLINE A sum_lanes(Vec<A> v) {
 
 template <class A>
 HHD_INLINE A max_lanes(Vec<A> v) {
+#if HHD_VECTOR_BYTES == 64
+  if constexpr (sizeof(A) == 4) return _mm512_reduce_max_ps(v);
+  if constexpr (sizeof(A) == 8) return _mm512_reduce_max_pd(v);
+#endif
   A lane[kLanes<A>];
   store(lane, v);
   A best = lane[0];
@@ -97,13 +109,22 @@ HHD_INLINE A max_lanes(Vec<A> v) {
   return best;
 }
 
+// A lane counts as set where it is not 0.
 template <class A>
 HHD_INLINE bool any_lane(Bits<A> mask) {
+#if HHD_VECTOR_BYTES == 64
+  const __m512i m = reinterpret_cast<__m512i>(mask);
+  return _mm512_test_epi64_mask(m, m) != 0;
+#elif HHD_VECTOR_BYTES == 32 && defined(__AVX__)
+  const __m256i m = reinterpret_cast<__m256i>(mask);
+  return _mm256_testz_si256(m, m) == 0;
+#else
   int64_t word[HHD_VECTOR_BYTES / 8];
   std::memcpy(word, &mask, sizeof word);
   int64_t any = 0;
   for (int64_t i = 0; i < HHD_VECTOR_BYTES / 8; ++i) any |= word[i];
   return any != 0;
+#endif
 }
 
 template <class T>

@@ -221,19 +221,26 @@ class SoftmaxBuffers {
 template <class A>
 HHD_INLINE A sum_uncovered(const Softmax<A>& p, const A* cover_y, const A* cover_x, int64_t first,
                            int64_t last) {
-  Vec<A> rest{};
-  for (int64_t i = 0; i < p.e.height; ++i) {
-    if (i >= first && i < last) {
-      const A* row = p.e.row(i);
-      const Vec<A> u = splat(cover_y[i]);
-      for (int64_t x = 0; x < p.e.padded; x += kLanes<A>) {
-        rest += load(row + x) * (1 - u * load(cover_x + x));
-      }
-    } else {
-      rest += load(p.row_sums + i * kLanes<A>);
+  // Four sums side by side, so that an addition need not wait for the one before.
+  Vec<A> rest[4] = {};
+  const auto add_rows = [&](int64_t i, int64_t end) {
+    for (; i + 4 <= end; i += 4) {
+      for (int64_t k = 0; k < 4; ++k) rest[k] += load(p.row_sums + (i + k) * kLanes<A>);
     }
+    for (; i < end; ++i) rest[0] += load(p.row_sums + i * kLanes<A>);
+  };
+  add_rows(0, min_of(first, last));
+  for (int64_t i = first; i < last; ++i) {
+    const A* row = p.e.row(i);
+    const Vec<A> u = splat(cover_y[i]);
+    Vec<A> row_rest{};
+    for (int64_t x = 0; x < p.e.padded; x += kLanes<A>) {
+      row_rest += load(row + x) * (1 - u * load(cover_x + x));
+    }
+    rest[0] += row_rest;
   }
-  return sum_lanes<A>(rest);
+  add_rows(last, p.e.height);
+  return sum_lanes<A>((rest[0] + rest[1]) + (rest[2] + rest[3]));
 }
 
 // How much of the softmax lies in the 5x5 box at the rounded coordinate.

@@ -44,7 +44,13 @@ class AxisBuffers {
     axis_.first = length;
     axis_.last = 0;
     axis_.leaves = false;
-    for (int64_t i = 0; i < round_up_to_lanes<A>(length); ++i) axis_.cover[i] = 0;
+    for (int64_t i = 0; i < round_up_to_lanes<A>(length); i += kLanes<A>) {
+      store(axis_.cover + i, Vec<A>{});
+    }
+    if (sampling == Sampling::kNearest && start >= 0 && start + n <= length) {
+      place_inside(start);
+      return axis_;
+    }
     for (int64_t i = 0; i < n; ++i) {
       const int64_t opposite = n - 1 - i;
       if (sampling == Sampling::kNearest) {
@@ -65,6 +71,18 @@ class AxisBuffers {
   }
 
  private:
+  HHD_INLINE void place_inside(int64_t start) {
+    axis_.first = start;
+    axis_.last = start + axis_.cells;
+    for (int64_t i = 0; i < axis_.cells; ++i) {
+      axis_.pixel[2 * i] = start + i;
+      axis_.pixel[2 * i + 1] = -1;
+      axis_.weight[2 * i] = axis_.cover[start + i] = 1;
+      axis_.weight[2 * i + 1] = 0;
+      axis_.inside[i] = true;
+    }
+  }
+
   // The cell that an outside cell repeats; the published code leaves the first line past the
   // right or bottom border empty in odd windows.
   HHD_INLINE static int64_t reflected(int64_t i, int64_t opposite, int64_t p, int64_t length,
@@ -127,12 +145,22 @@ class WindowFrame {
 
   HHD_INLINE bool nearest() const { return window_.sampling == Sampling::kNearest; }
 
+  // Whether cell (n, m) is simply pixel (y.first + n, x.first + m), as for most joints.
+  HHD_INLINE bool whole() const { return nearest() && !y.leaves && !x.leaves; }
+
   // out[cell] = the window of `plane` (of its positive part), times `scale`; a cell that has no
   // pixel is 0, even where the scale is NaN.
   HHD_INLINE void gather(const Plane<A>& plane, bool positive, A scale, A* out) const {
     const auto value = [&](const A* row, int64_t j) {
       return positive && row[j] < 0 ? A(0) : row[j];
     };
+    if (whole()) {
+      for (int64_t n = 0; n < y.cells; ++n, out += x.cells) {
+        const A* row = plane.row(y.first + n) + x.first;
+        for (int64_t m = 0; m < x.cells; ++m) out[m] = value(row, m) * scale;
+      }
+      return;
+    }
     for (int64_t n = 0; n < y.cells; ++n, out += x.cells) {
       const int64_t i = y.pixel[2 * n];
       const A* row = plane.row(i < 0 ? 0 : i);
