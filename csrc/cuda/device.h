@@ -18,6 +18,7 @@
 
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
+#include <cuda_pipeline_primitives.h>
 #include <cuda_runtime.h>
 
 #include <stdexcept>
@@ -94,6 +95,17 @@ HHD_DEVICE T* shared_memory() {
   static_assert(alignof(T) <= 16, "shared memory is 16-byte aligned");
   extern __shared__ uint4 hhd_shared_memory[];
   return reinterpret_cast<T*>(hhd_shared_memory);
+}
+
+// 16 bytes from global into shared memory, both 16-byte aligned, past the registers. They are there
+// for this thread after its await_copies, for others after a barrier that follows it.
+template <class T>
+HHD_DEVICE void copy_async(T* shared, const T* global) {
+  __pipeline_memcpy_async(shared, global, 16);
+}
+HHD_DEVICE void await_copies() {
+  __pipeline_commit();
+  __pipeline_wait_prior(0);
 }
 
 // Global memory, 1, 2, 4, 8 or 16 bytes at an address aligned to as much.

@@ -26,6 +26,8 @@ HHD_DEVICE int64_t grid_blocks() { return executor::grid_blocks(); }
 
 HHD_DEVICE void barrier(HHD_SITE) { executor::barrier({file, line}); }
 
+HHD_DEVICE void warp_barrier(HHD_SITE) { executor::warp_barrier({file, line}); }
+
 template <class T>
 HHD_DEVICE T shuffle(unsigned mask, T v, int lane, HHD_SITE) {
   static_assert(sizeof(T) == 4 || sizeof(T) == 8, "a shuffle moves 4 or 8 bytes");
@@ -56,6 +58,12 @@ HHD_EXECUTOR_UNWATCHED void store(T* p, T v, HHD_SITE) {
   static_assert(sizeof(T) <= 16 && (sizeof(T) & (sizeof(T) - 1)) == 0, "one access");
   if (void* to = executor::writing(p, sizeof(T), {file, line})) *static_cast<T*>(to) = v;
 }
+
+template <class T>
+HHD_DEVICE void copy_async(T* shared, const T* global, HHD_SITE) {
+  executor::copy_async(shared, global, 16, {file, line});
+}
+HHD_DEVICE void await_copies() { executor::await_copies(); }
 
 HHD_DEVICE float from_float16(uint16_t h) { return executor::from_float16(h); }
 HHD_DEVICE uint16_t to_float16(float x) { return executor::to_float16(x); }

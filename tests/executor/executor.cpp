@@ -16,7 +16,13 @@
 namespace hhd::executor {
 namespace {
 
-enum class State { kReady, kAtBarrier, kAtShuffle, kDone };
+enum class State { kReady, kAtBarrier, kInWarp, kDone };
+
+struct Copy {
+  void* to;
+  const void* from;
+  int bytes;
+};
 
 struct Thread {
   Fiber fiber;
@@ -25,6 +31,7 @@ struct Thread {
   unsigned mask = 0;
   int source = 0;
   uint64_t given = 0, taken = 0;
+  std::vector<Copy> copies;  // under way
 
   explicit Thread(void (*entry)()) : fiber(entry) {}
 };
@@ -100,7 +107,7 @@ std::string whereabouts() {
     const std::string site = t.at.name();
     groups[t.state == State::kDone        ? "have returned"
            : t.state == State::kAtBarrier ? "wait at the barrier " + site
-                                          : "wait in the shuffle " + site]
+                                          : "wait for their warp at " + site]
         .push_back(i);
   }
   std::string text;
@@ -133,6 +140,7 @@ void yield() {
 void fiber_entry() {
   for (;;) {
     (*machine().body)();
+    if (!thread(machine().current).copies.empty()) fail("returned with copies under way");
     thread(machine().current).state = State::kDone;
     ++machine().done;
     yield();
@@ -157,6 +165,31 @@ std::vector<int64_t> block_order() {
   if (m.settings.order == Order::kReverse) std::reverse(order.begin(), order.end());
   if (m.settings.order == Order::kRandom) std::shuffle(order.begin(), order.end(), m.random);
   return order;
+}
+
+// Waits until the lanes of `mask` stand here with the same mask; the last one calls `last` with
+// each of their threads.
+template <class Last>
+void meet(unsigned mask, const Site& at, const Last& last) {
+  Machine& m = machine();
+  const int first = m.current - m.current % kWarp;
+  Thread& self = thread(m.current);
+  self.state = State::kInWarp;
+  self.at = at;
+  self.mask = mask;
+  bool all = true;
+  for (int i = first; i < first + kWarp && all; ++i) {
+    if (!(mask >> i % kWarp & 1)) continue;
+    if (i >= m.threads) fail(at.name() + " is to be met by lanes that the block does not have");
+    const Thread& t = thread(i);
+    all = t.state == State::kInWarp && t.mask == mask && t.at == at;
+  }
+  for (int i = first; i < first + kWarp && all; ++i) {
+    if (!(mask >> i % kWarp & 1)) continue;
+    last(i);
+    set_ready(i);
+  }
+  yield();
 }
 
 }  // namespace
@@ -208,6 +241,13 @@ void barrier(const Site& at) {
   memory::thread_in_step();
 }
 
+void warp_barrier(const Site& at) {
+  memory::saw(memory::Kind::kBarrier, at);
+  if (planted(Plant::kBarrierSkipped, at)) return;
+  meet(~0u, at, [](int) {});
+  memory::warp_barrier_passed();
+}
+
 void exchange(unsigned mask, int source, void* value, int bytes, const Site& at) {
   Machine& m = machine();
   memory::saw(memory::Kind::kShuffle, at);
@@ -220,29 +260,25 @@ void exchange(unsigned mask, int source, void* value, int bytes, const Site& at)
   if (!named(lane)) refuse("is not in its own mask");
   if (!named(source)) refuse("asks lane " + std::to_string(source) + ", not in the mask");
   Thread& self = thread(m.current);
-  self.state = State::kAtShuffle;
-  self.at = at;
-  self.mask = mask;
   self.source = source;
   std::memcpy(&self.given, value, bytes);
-  const auto waits = [&](int i) {
-    const int other = first + i;
-    if (other >= m.threads) refuse("names a lane that the block does not have");
-    const Thread& t = thread(other);
-    return t.state == State::kAtShuffle && t.mask == mask && t.at == at;
-  };
-  bool all = true;
-  for (int i = 0; i < kWarp && all; ++i) all = !named(i) || waits(i);
-  if (all) {
-    for (int i = 0; i < kWarp; ++i) {
-      if (!named(i)) continue;
-      thread(first + i).taken = thread(first + thread(first + i).source).given;
-      set_ready(first + i);
-    }
-  }
-  yield();
+  meet(mask, at, [&](int i) { thread(i).taken = thread(first + thread(i).source).given; });
   memory::thread_in_step();
   std::memcpy(value, &self.taken, bytes);
+}
+
+void copy_async(void* shared, const void* global, int bytes, const Site& at) {
+  if (reinterpret_cast<uintptr_t>(shared) % bytes != 0) fail("misaligned copy at " + at.name());
+  thread(machine().current).copies.push_back({shared, reading(global, bytes, at), bytes});
+}
+
+void await_copies() {
+  std::vector<Copy>& copies = thread(machine().current).copies;
+  for (const Copy& copy : copies) {
+    memory::touched(copy.to, copy.bytes, true);
+    std::memcpy(copy.to, copy.from, copy.bytes);
+  }
+  copies.clear();
 }
 
 const void* reading(const void* p, int bytes, const Site& at) {

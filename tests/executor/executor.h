@@ -42,7 +42,7 @@ Settings& settings();
 // A bug to be seen, put into what the kernels do at one site.
 enum class Plant : int32_t {
   kNone,
-  kBarrierSkipped,  // no thread waits there
+  kBarrierSkipped,  // no thread waits there, of the block or of a warp
   kLaneForgotten,   // the shuffle's mask lacks the warp's last lane
   kReadBeyond,      // a load reads the element after its own
   kStoreDropped,    // thread 0 does not store
@@ -56,11 +56,15 @@ int64_t block_index();
 int64_t grid_blocks();
 void* shared_memory();
 void barrier(const Site& at);
+void warp_barrier(const Site& at);
 // The lanes of `mask` give `bytes` bytes at `value` each, and get those that lane `source` gave.
 void exchange(unsigned mask, int source, void* value, int bytes, const Site& at);
 // Global memory: where to read; where to write, or null not to.
 const void* reading(const void* p, int bytes, const Site& at);
 void* writing(void* p, int bytes, const Site& at);
+// A copy into shared memory arrives when the thread waits for it, no sooner.
+void copy_async(void* shared, const void* global, int bytes, const Site& at);
+void await_copies();
 
 // A launch: `body` is one thread's work.
 void run(const void* kernel, int64_t blocks, int threads, int64_t shared_bytes,

@@ -15,37 +15,42 @@ namespace {
 
 constexpr int64_t kSector = 32;
 
-// Those who did one thing to one byte: between barriers which threads, in a launch which blocks.
-// The least and the greatest say whether there is anyone else.
-struct Users {
-  int32_t launch = -1, first_block = 0, last_block = 0;
-  int32_t interval = -1, first_thread = 0, last_thread = 0;
+// The first and the last of those who did something in one scope: whether there is anyone else.
+struct Scope {
+  int64_t id = -1, first = 0, last = 0;
+
+  void add(int64_t in, int64_t member) {
+    if (id != in) {
+      id = in;
+      first = last = member;
+    }
+    first = std::min(first, member);
+    last = std::max(last, member);
+  }
+  bool others(int64_t in, int64_t member) const {
+    return id == in && (first != member || last != member);
+  }
 };
 
+// The running thread, and what nothing orders within: blocks in a launch, a block's warps between
+// its barriers, a warp's threads between those and its own barriers.
 struct Now {
-  int32_t launch = 0, block = 0, interval = 0, thread = 0;
+  int64_t launch, block, interval, warp, step, thread;
 };
 
-void add(Users& users, const Now& now) {
-  if (users.launch != now.launch) {
-    users.launch = now.launch;
-    users.first_block = users.last_block = now.block;
-  }
-  if (users.interval != now.interval) {
-    users.interval = now.interval;
-    users.first_thread = users.last_thread = now.thread;
-  }
-  users.first_block = std::min(users.first_block, now.block);
-  users.last_block = std::max(users.last_block, now.block);
-  users.first_thread = std::min(users.first_thread, now.thread);
-  users.last_thread = std::max(users.last_thread, now.thread);
-}
+struct Users {
+  Scope blocks, warps, threads;
 
-bool others(const Users& users, const Now& now) {
-  const bool blocks = users.first_block != now.block || users.last_block != now.block;
-  const bool threads = users.first_thread != now.thread || users.last_thread != now.thread;
-  return (users.launch == now.launch && blocks) || (users.interval == now.interval && threads);
-}
+  void add(const Now& now) {
+    blocks.add(now.launch, now.block);
+    warps.add(now.interval, now.warp);
+    threads.add(now.step, now.thread);
+  }
+  bool others(const Now& now) const {
+    return blocks.others(now.launch, now.block) || warps.others(now.interval, now.warp) ||
+           threads.others(now.step, now.thread);
+  }
+};
 
 struct Byte {
   Users readers, writers;
@@ -72,14 +77,13 @@ struct Access {
 };
 
 struct Lane {
-  int step = 0;
+  int warp_barriers = 0, step = 0;
   std::vector<int> turns;  // by site, since the step began
 };
 
 struct Watch {
   std::vector<Array> arrays;
-  Now now;
-  int32_t shared_blocks = 0;
+  int64_t launch = 0, interval = 0;
   const char* shared = nullptr;
   std::vector<Byte> shared_history;
 
@@ -106,14 +110,22 @@ void check_race(std::vector<Byte>& history, int64_t offset, int bytes, bool writ
                 const Name& name) {
   for (int64_t i = offset; i < offset + bytes; ++i) {
     Byte& byte = history[i];
-    if (others(byte.writers, now) || (write && others(byte.readers, now))) {
+    if (byte.writers.others(now) || (write && byte.readers.others(now))) {
       fail("race in " + name() + ": byte " + std::to_string(i) + " is " +
            (write ? "written" : "read") + " here and " +
-           (others(byte.writers, now) ? "written" : "read") +
+           (byte.writers.others(now) ? "written" : "read") +
            " by another thread, with no barrier between");
     }
-    add(write ? byte.writers : byte.readers, now);
+    (write ? byte.writers : byte.readers).add(now);
   }
+}
+
+Now now() {
+  const Watch& w = watch();
+  const int thread = thread_index();
+  // No block passes a million barriers.
+  const int64_t step = w.interval << 20 | w.lanes[thread].warp_barriers;
+  return {w.launch, block_index(), w.interval, thread / kWarp, step, thread};
 }
 
 // The array that holds these bytes, or -1.
@@ -157,11 +169,11 @@ void access(const void* address, int bytes, Kind kind, const Site& at) {
   check_race(array.history, offset, bytes, write, w.now,
              [&] { return array.name + ", " + what(); });
   const int site = site_number(kind, at);
-  Lane& lane = w.lanes[w.now.thread];
+  Lane& lane = w.lanes[at_once.thread];
   if (lane.turns.size() <= static_cast<size_t>(site)) lane.turns.resize(site + 1);
-  const int turn = lane.turns[site]++;
+  const int turn = lane.turns[site]++, warp = static_cast<int>(at_once.warp);
   for (int64_t s = offset / kSector; s <= (offset + bytes - 1) / kSector; ++s) {
-    w.accesses.push_back({number, write, s, w.now.thread / kWarp, lane.step, site, turn});
+    w.accesses.push_back({number, write, s, warp, lane.step, site, turn});
   }
 }
 
@@ -186,7 +198,7 @@ std::string traffic() {
 
 void launch_begins(const void* kernel, int64_t blocks, int threads, int64_t shared_bytes) {
   Watch& w = watch();
-  ++w.now.launch;
+  ++w.launch;
   w.accesses.clear();  // of a launch that failed
   w.touched.clear();
   w.requested.clear();
@@ -209,8 +221,7 @@ void launch_ends() {
 
 void block_begins(const void* shared, int64_t shared_bytes) {
   Watch& w = watch();
-  w.now.block = static_cast<int32_t>(block_index());
-  ++w.now.interval;
+  ++w.interval;
   w.shared = static_cast<const char*>(shared);
   w.shared_history.resize(settings().watch ? shared_bytes : 0);
   w.lanes.assign(block_threads(), {});
@@ -227,7 +238,7 @@ void block_ends() {
   w.accesses.clear();
 }
 
-void barrier_passed() { ++watch().now.interval; }
+void barrier_passed() { ++watch().interval; }
 
 void thread_in_step() {
   if (!settings().watch) return;
@@ -236,14 +247,22 @@ void thread_in_step() {
   std::fill(lane.turns.begin(), lane.turns.end(), 0);
 }
 
+void warp_barrier_passed() {
+  if (!settings().watch) return;
+  ++watch().lanes[thread_index()].warp_barriers;
+  thread_in_step();
+}
+
 void touched(const void* p, int bytes, bool write) {
+  if (!settings().watch) return;
   Watch& w = watch();
   const char* at = static_cast<const char*>(p);
   const int64_t offset = at - w.shared;
   if (offset >= 0 && offset + bytes <= static_cast<int64_t>(w.shared_history.size())) {
     // Blocks have their own: the same bytes in another block are of no concern.
-    const Now now{-2, 0, w.now.interval, thread_index()};
-    check_race(w.shared_history, offset, bytes, write, now,
+    Now here = now();
+    here.launch = here.block = 0;
+    check_race(w.shared_history, offset, bytes, write, here,
                [] { return std::string("shared memory"); });
   } else if (find(at, bytes) >= 0) {
     fail("global memory is touched without load or store");

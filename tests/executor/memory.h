@@ -2,7 +2,7 @@
 // sectors of global memory it takes.
 //
 // A race is two accesses of one byte by different threads, one of them a write, with no barrier of
-// their block between them; threads of different blocks have none. Shuffles order no memory.
+// their block or warp between them; different blocks have none. Shuffles order no memory.
 //
 // A sector is 32 bytes, counted from the beginning of its array. `unique` counts each sector once
 // a launch: what DRAM must move if caches are perfect. `requested` counts it once for every
@@ -33,8 +33,9 @@ void launch_begins(const void* kernel, int64_t blocks, int threads, int64_t shar
 void launch_ends();
 void block_begins(const void* shared, int64_t shared_bytes);
 void block_ends();
-void barrier_passed();  // by the whole block
-void thread_in_step();  // the running thread passed a barrier or a shuffle
+void barrier_passed();       // by the whole block
+void warp_barrier_passed();  // by the running thread
+void thread_in_step();       // the running thread passed a barrier or a shuffle
 
 // A load or store of the running thread, aligned to its size.
 void access(const void* p, int bytes, Kind kind, const Site& at);

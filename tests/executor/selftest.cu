@@ -22,7 +22,7 @@ HHD_KERNEL void block_sums(const float* x, float* sums, int64_t n) {
 
 }  // namespace
 
-void selftest_block_sums(const float* x, float* sums, int64_t blocks, int64_t n, int threads) {
+void selftest_sums(const float* x, float* sums, int64_t blocks, int64_t n, int threads) {
   launch(block_sums, blocks, threads, threads / kWarp * sizeof(float), nullptr, x, sums, n);
 }
 

@@ -115,6 +115,27 @@ def per_joint(maps: Array, *size: int) -> Array:
     return Array((*maps.stored.shape[:2], *size), accumulate(maps.dtype))
 
 
+def loss_arrays(
+    inputs: LossInputs, with_grad: bool, with_coords: bool, strides: Strides | None
+) -> tuple[LossViews, list[Array], dict[str, Array]]:
+    """The views of a loss call, what it reads and what it writes; `strides` are the gradient's."""
+    logits = inputs.logits
+    terms = {
+        name: Array(logits.stored.shape[:2], "float64") for name in ("coordinate_terms", "hhd_terms")
+    }
+    asked: dict[str, Array] = {}
+    if with_grad:
+        asked["grad"] = like(logits, strides)
+    if with_coords:
+        asked |= {"coords": per_joint(logits, 2), "confidence": per_joint(logits)}
+    given = {name: a for name, a in inputs._asdict().items() if a is not None}
+    views = LossViews(
+        **{name: array.view for name, array in (given | asked).items()},
+        **{name: array.view.data for name, array in terms.items()},
+    )
+    return views, list(given.values()), terms | asked
+
+
 class Kernels:
     """The ops of a sanitised library; results are float64 copies of what was stored."""
 
@@ -237,28 +258,10 @@ class Kernels:
         with_coords: bool = True,
         strides: Strides | None = None,
     ) -> LossOutputs:
-        logits = inputs.logits
-        shape = logits.stored.shape
-        terms = {name: Array(shape[:2], "float64") for name in ("coordinate_terms", "hhd_terms")}
-        asked: dict[str, Array] = {}
-        if with_grad:
-            asked["grad"] = like(logits, strides)
-        if with_coords:
-            asked |= {"coords": per_joint(logits, 2), "confidence": per_joint(logits)}
-        given = {name: a for name, a in inputs._asdict().items() if a is not None}
-        views = LossViews(
-            **{name: array.view for name, array in (given | asked).items()},
-            **{name: array.view.data for name, array in terms.items()},
-        )
-        names = [*terms, *asked]
-        results = self._run(
-            "joint_loss",
-            self.units(logits),
-            list(given.values()),
-            [*terms.values(), *asked.values()],
-            [views, args],
-        )
-        found = dict(zip(names, results, strict=True))
+        views, given, outputs = loss_arrays(inputs, with_grad, with_coords, strides)
+        units = self.units(inputs.logits)
+        results = self._run("joint_loss", units, given, list(outputs.values()), [views, args])
+        found = dict(zip(outputs, results, strict=True))
         return LossOutputs(
             found["coordinate_terms"],
             found["hhd_terms"],

@@ -71,16 +71,13 @@ def _inputs(at: Setting, size: tuple[int, int]) -> LossInputs:
     )
 
 
-def joint_loss(kernels: Kernels, at: Setting, form: Form) -> None:
+def setup(at: Setting, form: Form) -> tuple[LossInputs, LossArgs, dict[str, Any]]:
+    """Inputs, arguments whose scales are the terms' weights, and the same for the oracle."""
     divergence, kind, mode, sampling, border = form
-    size, acc, (b, k, h, w) = at.pick("window", cases.WINDOWS), accumulate(at.dtype), at.shape
-    inputs = _inputs(at, size)
-    coordinate = at.pick("coordinate", COORDINATE_LOSSES[1:])
-    beta = at.pick("beta", [1.0, 10.0])
+    size, (_, _, h, w) = at.pick("window", cases.WINDOWS), at.shape
+    coordinate, beta = at.pick("coordinate", COORDINATE_LOSSES[1:]), at.pick("beta", [1.0, 10.0])
     units: list[float | str] = [2.0, "map"]
     unit = at.pick("unit", units)
-    # Of the reduction "official".
-    by_coordinate, by_hhd = max(b * k, 1), max(b, 1)
     args = LossArgs(
         window=Window.of(size, sampling, border),
         normalize=KINDS.index(kind),
@@ -91,33 +88,51 @@ def joint_loss(kernels: Kernels, at: Setting, form: Form) -> None:
         coordinate_loss=COORDINATE_LOSSES.index(coordinate),
         unit=(w, h) if unit == "map" else (unit, unit),
         transition=TRANSITION,
-        coordinate_scale=COORDINATE_WEIGHT / by_coordinate,
-        hhd_scale=HHD_WEIGHT / by_hhd,
+        coordinate_scale=COORDINATE_WEIGHT,
+        hhd_scale=HHD_WEIGHT,
     )
+    options = {
+        "beta": beta,
+        "coordinate_loss": coordinate,
+        "coordinate_unit": unit,
+        "transition": TRANSITION,
+        "coordinate_weight": COORDINATE_WEIGHT,
+        "hhd_weight": HHD_WEIGHT,
+        "normalize": kind,
+        "divergence": divergence,
+        "sampling": sampling,
+        "border": border,
+        "eps": EPS,
+    }
+    return _inputs(at, size), args, options
+
+
+def expectation(
+    kernels: Kernels, inputs: LossInputs, args: LossArgs, options: dict[str, Any], reduction: str
+) -> Any:
+    """The oracle's answer."""
+    size = (args.window.height, args.window.width)
+    mode = LOCATES[args.locate]
+    # Rounding may put a located centre on either side of a pixel's border.
+    at = kernels.locate_student(inputs.logits, inputs.centers, mode, args.beta, size)
+    values: list[Any] = [array and array.values() for array in inputs]
+    return oracle.joint_loss(*values, reduction=reduction, student_centers=at, **options)
+
+
+def joint_loss(kernels: Kernels, at: Setting, form: Form) -> None:
+    inputs, args, options = setup(at, form)
+    acc, (b, k, _, _) = accumulate(at.dtype), at.shape
+    # Of the reduction "official".
+    by_coordinate, by_hhd = max(b * k, 1), max(b, 1)
+    args.coordinate_scale /= by_coordinate
+    args.hhd_scale /= by_hhd
     with_coords = inputs.target_coords is not None or at.pick("coords", [True, False])
     with_grad = at.pick("grad", [True, True, True, False])
     found = kernels.joint_loss(
         inputs, args, with_grad=with_grad, with_coords=with_coords, strides=at.output
     )
-    values: list[Any] = [array and array.values() for array in inputs]
-    expected = oracle.joint_loss(
-        *values,
-        beta=beta,
-        reduction="official",
-        coordinate_loss=coordinate,
-        coordinate_unit=unit,
-        transition=TRANSITION,
-        coordinate_weight=COORDINATE_WEIGHT,
-        hhd_weight=HHD_WEIGHT,
-        normalize=kind,
-        divergence=divergence,
-        sampling=sampling,
-        border=border,
-        eps=EPS,
-        # Rounding may put a located centre on either side of a pixel's border.
-        student_centers=kernels.locate_student(inputs.logits, inputs.centers, mode, beta, size),
-    )
-    what = f"of {form} {coordinate} {size}"
+    expected = expectation(kernels, inputs, args, options, "official")
+    what = f"of {form} {options['coordinate_loss']}"
     check(f"hhd {what}", found.hhd_terms.sum() / by_hhd, expected.hhd_loss, acc)
     total = found.coordinate_terms.sum()
     check(f"coordinate {what}", total / by_coordinate, expected.coordinate_loss, acc)

@@ -107,8 +107,11 @@ def teacher_targets(kernels: Kernels, at: Setting) -> None:
     check("confidence", confidence, expected[2], acc)
 
 
-def small_ops(kernels: Kernels, at: Setting) -> None:
+def scale(kernels: Kernels, at: Setting) -> None:
     x = at.maps(cases.maps(at))
     check("scale", kernels.scale(x, -0.5, at.output), -0.5 * x.values(), at.dtype)
+
+
+def weight_sum(kernels: Kernels, at: Setting) -> None:
     weights = Array.of(at.rng().random(at.shape[:2]), at.dtype)
     check("sum", kernels.sum(weights), weights.values().sum(), "float64")

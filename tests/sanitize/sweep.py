@@ -21,7 +21,8 @@ SWEEPS: list[tuple[Callable[[Kernels, Setting], None], int]] = [
     (ops.locate, 400),
     (ops.crop, 400),
     (ops.teacher_targets, 400),
-    (ops.small_ops, 200),
+    (ops.scale, 200),
+    (ops.weight_sum, 200),
 ]
 
 

@@ -1,0 +1,100 @@
+"""Builds the CUDA device code for the executor, with the host compiler and ninja.
+
+What is built stays in `build/executor`, so that only a change of the sources costs time again.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parents[2]
+FOLDER = ROOT / "build" / "executor"
+HERE = Path(__file__).parent
+KERNELS = [*sorted((ROOT / "csrc" / "cuda").glob("*.cu")), HERE / "selftest.cu"]
+EXECUTOR = sorted(HERE.glob("*.cpp"))
+
+_FLAGS = (
+    "-std=c++17 -O1 -g1 -fPIC -fvisibility=hidden -fno-omit-frame-pointer -DHHD_EXECUTOR "
+    f"-I{HERE.parent} -Wall -Wextra -Wno-psabi -Wno-unknown-pragmas"
+)
+_SANITIZERS = "-fsanitize=address,undefined,float-cast-overflow -fno-sanitize-recover=all"
+_PATH = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+
+
+class Variant(NamedTuple):
+    """One way to build: flags of the kernels, of the executor, and of the link."""
+
+    name: str
+    kernels: str
+    executor: str
+    link: str
+
+    @property
+    def library(self) -> Path:
+        return FOLDER / f"lib{self.name}.so"
+
+    @property
+    def objects(self) -> Path:
+        """Where the kernels' objects, and gcov's notes and counts, are."""
+        return FOLDER / self.name
+
+
+# The compiler reports every access of the kernels to `races.cpp`.
+WATCHED = Variant("watched", "-fsanitize=thread", "", "")
+# Locals that nothing was written to hold a pattern, a NaN in every type.
+SANITISED = Variant(
+    "sanitised",
+    f"{_SANITIZERS} --coverage -ftrivial-auto-var-init=pattern",
+    _SANITIZERS,
+    f"{_SANITIZERS} --coverage",
+)
+VARIANTS = [WATCHED, SANITISED]
+
+
+def why_not() -> str | None:
+    """Why it cannot be built here; None where it can."""
+    if not sys.platform.startswith("linux"):
+        return "the executor's fibres and sanitizers need Linux"
+    if shutil.which("ninja", path=_PATH) is None:
+        return "no ninja"
+    if shutil.which(_compiler(), path=_PATH) is None:
+        return "no C++ compiler"
+    return None
+
+
+def _compiler() -> str:
+    return os.environ.get("CXX") or "g++"
+
+
+def _rules() -> str:
+    lines = [
+        "rule compile",
+        f"  command = {_compiler()} {_FLAGS} $flags -MMD -MF $out.d -c -x c++ $in -o $out",
+        "  depfile = $out.d",
+        "  deps = gcc",
+        "rule link",
+        f"  command = {_compiler()} -shared $flags $in -ldl -o $out",
+    ]
+    for variant in VARIANTS:
+        objects = []
+        for sources, flags in ((KERNELS, variant.kernels), (EXECUTOR, variant.executor)):
+            for source in sources:
+                objects.append(variant.objects / f"{source.name}.o")
+                lines += [f"build {objects[-1]}: compile {source}", f"  flags = {flags}"]
+        lines.append(f"build {variant.library}: link {' '.join(map(str, objects))}")
+        lines.append(f"  flags = {variant.link}")
+    return "\n".join(lines) + "\n"
+
+
+def build() -> None:
+    """Build both variants."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    (FOLDER / "build.ninja").write_text(_rules())
+    done = subprocess.run(
+        ["ninja", "-C", FOLDER], env={**os.environ, "PATH": _PATH}, capture_output=True, text=True
+    )
+    if done.returncode:
+        raise RuntimeError(f"{done.stdout}{done.stderr}")

@@ -1,0 +1,147 @@
+"""The executor's library: launchers on arrays, and what the executor saw."""
+
+import ctypes
+import subprocess
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from sanitize.calls import LossArgs, LossViews
+from sanitize.memory import View
+
+LIMIT = 227 << 10
+"""Of the shared memory that a block may ask for, in bytes: sm_90's."""
+FORWARD, REVERSE, RANDOM = range(3)
+ORDERS = [(FORWARD, 0), (REVERSE, 0), (RANDOM, 1)]
+"""Which thread goes on where several can, and a seed."""
+PLANTS = ["none", "barrier skipped", "lane forgotten", "read beyond", "store dropped"]
+KINDS = ["barrier", "shuffle", "load", "store"]
+
+
+class ExecutorError(AssertionError):
+    """What a kernel did that it must not."""
+
+
+class LossReduction(ctypes.Structure):
+    """`hhd::cuda::LossReduction`."""
+
+    _fields_ = (
+        ("kind", ctypes.c_int64),
+        ("grad_scale", View),
+        ("loss", View),
+        ("coordinate_loss", View),
+        ("hhd_loss", View),
+        ("scalars", ctypes.c_void_p),
+    )
+
+
+class Memory(NamedTuple):
+    """Global memory that a call may read, or write as well."""
+
+    name: str
+    address: int | None
+    size: int
+    """In bytes."""
+    writable: bool
+
+
+class Site(NamedTuple):
+    """A barrier, shuffle, load or store in the kernels' sources."""
+
+    kind: str
+    file: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.kind} {Path(self.file).name}:{self.line}"
+
+
+class Sectors(NamedTuple):
+    """32-byte sectors of one array in one launch, as `memory.h` counts them."""
+
+    read: int
+    read_requested: int
+    written: int
+    written_requested: int
+
+
+class Launch(NamedTuple):
+    """One launch of a kernel and the sectors of each array."""
+
+    kernel: str
+    blocks: int
+    threads: int
+    shared: int
+    """Bytes of shared memory a block."""
+    arrays: dict[str, Sectors]
+
+
+class Library:
+    """A built variant, loaded."""
+
+    def __init__(self, path: Path, *, watch: bool = True) -> None:
+        self._path, self._watch = path, watch
+        self._c = ctypes.CDLL(str(path))
+        self.limit = LIMIT
+        self._names: dict[int, str] = {}
+        for name in ("sites", "traffic"):
+            getattr(self._c, f"hhd_{name}").restype = ctypes.c_char_p
+        mirrors = {"view": View, "loss_views": LossViews, "loss_args": LossArgs}
+        for name, mirror in {**mirrors, "loss_reduction": LossReduction}.items():
+            size = getattr(self._c, f"hhd_{name}_bytes")
+            size.restype = ctypes.c_int64
+            assert size() == ctypes.sizeof(mirror), f"{mirror.__name__} differs from the C++ one"
+        self.order(*ORDERS[0])
+
+    def order(self, order: int, seed: int = 0) -> None:
+        """The order of the threads from now on, under the current `limit`."""
+        self._c.hhd_set(*map(ctypes.c_int64, (order, seed, self.limit, self._watch)))
+
+    def call(self, op: str, memories: Iterable[Memory], *args: Any) -> None:
+        """Run a launcher; raise ExecutorError where its kernels go wrong."""
+        function = getattr(self._c, f"hhd_{op}")
+        function.restype = ctypes.c_char_p
+        for m in memories:
+            if m.address:
+                data, size = ctypes.c_void_p(m.address), ctypes.c_int64(m.size)
+                self._c.hhd_expose(m.name.encode(), data, size, ctypes.c_int64(m.writable))
+        try:
+            error = function(*args)
+        finally:
+            self._c.hhd_hide_all()
+        if error is not None:
+            raise ExecutorError(f"{op}: {error.decode()}")
+
+    def plant(self, bug: str, at: Site = Site("", "", 0)) -> None:
+        """A bug of PLANTS at a site, from now on."""
+        self._c.hhd_plant(
+            ctypes.c_int64(PLANTS.index(bug)), at.file.encode(), ctypes.c_int64(at.line)
+        )
+
+    def sites(self) -> set[Site]:
+        """Every site that was run so far."""
+        lines = (line.split() for line in self._c.hhd_sites().decode().splitlines())
+        return {Site(KINDS[int(kind)], file, int(line)) for kind, file, line in lines}
+
+    def traffic(self) -> list[Launch]:
+        """The launches since the last call of this."""
+        launches: list[Launch] = []
+        for line in self._c.hhd_traffic().decode().splitlines():
+            what, name, *numbers = line.split()
+            if what == "launch":
+                launches.append(Launch(self._symbol(int(name)), *map(int, numbers), {}))
+            else:
+                launches[-1].arrays[name] = Sectors(*map(int, numbers))
+        return launches
+
+    def _symbol(self, offset: int) -> str:
+        """The kernel's name, from the library's symbols: it is local to its file."""
+        if not self._names:
+            command = ["nm", "--demangle", str(self._path)]
+            listing = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+            for line in listing.splitlines():
+                address, _, name = line.strip().partition(" ")
+                if name[:2].lower() == "t ":
+                    self._names[int(address, 16)] = name[2:]
+        name = self._names[offset].replace("(anonymous namespace)::", "")
+        return name.split("(")[0].replace("hhd::cuda::", "")
