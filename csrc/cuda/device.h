@@ -97,8 +97,9 @@ HHD_DEVICE T* shared_memory() {
   return reinterpret_cast<T*>(hhd_shared_memory);
 }
 
-// 16 bytes from global into shared memory, both 16-byte aligned, past the registers. They are there
-// for this thread after its await_copies, for others after a barrier that follows it.
+// Starts a copy of 16 bytes from global to shared memory, both 16-byte aligned, that passes no
+// register, so that a block has its whole map under way at once. It is there for the thread itself
+// after `await_copies`, for the others after the next barrier.
 template <class T>
 HHD_DEVICE void copy_async(T* shared, const T* global) {
   __pipeline_memcpy_async(shared, global, 16);
@@ -127,15 +128,6 @@ HHD_DEVICE void store(T* p, T v) {
     *p = v;
   }
 }
-
-// Starts a copy of 16 bytes from global to shared memory that passes no register, so that a block
-// has its whole map under way at once. It is there for the thread itself after `await_copies`, for
-// the others after the next barrier.
-HHD_DEVICE void copy_async(void* shared, const void* global) {
-  const unsigned to = static_cast<unsigned>(__cvta_generic_to_shared(shared));
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(to), "l"(global) : "memory");
-}
-HHD_DEVICE void await_copies() { asm volatile("cp.async.wait_all;" ::: "memory"); }
 
 HHD_DEVICE float from_float16(uint16_t h) { return __half2float(__ushort_as_half(h)); }
 HHD_DEVICE uint16_t to_float16(float x) { return __half_as_ushort(__float2half_rn(x)); }

@@ -165,8 +165,8 @@ void access(const void* address, int bytes, Kind kind, const Site& at) {
   if (write && !array.writable) fail(what() + " to the input " + array.name);
   if (!settings().watch) return;
   const int64_t offset = p - array.begin;
-  w.now.thread = thread_index();
-  check_race(array.history, offset, bytes, write, w.now,
+  const Now at_once = now();
+  check_race(array.history, offset, bytes, write, at_once,
              [&] { return array.name + ", " + what(); });
   const int site = site_number(kind, at);
   Lane& lane = w.lanes[at_once.thread];
