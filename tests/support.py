@@ -39,7 +39,7 @@ LAYOUTS = {
     "expanded": "E",
 }
 HOW = {
-    "native": "run on this kind of device",
+    "native": "run on the CPU",
     "executor": "the device code, run on the CPU by the executor",
     "interpreter": "run on the CPU by Triton's interpreter",
     "gpu": "run on a GPU",
@@ -101,9 +101,9 @@ def render(cells: set[Cell], ops: list[str]) -> str:
     text = [
         "# What is supported",
         "",
-        "Written by `make support` from the tests that compare each op with the float64 oracle: a",
-        f"letter is a layout of the maps whose tests ran and passed ({letters}); a dot is one that",
-        "no test showed.",
+        "Written by `make support` from the tests that compare each op with the float64 oracle. A",
+        "letter is a layout of the maps whose tests ran and passed, a dot one that no test showed:",
+        f"{letters}.",
     ]
     ways = sorted(
         {(BACKENDS.index(c.backend), c.backend, list(HOW).index(c.how), c.how) for c in cells}

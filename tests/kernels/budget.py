@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 import oracle
-from kernels.samples import accumulate
+from kernels.samples import accumulate, as_array
 
 Array = NDArray[np.float64]
 
@@ -96,9 +96,9 @@ def _finite_parts(
     got: Tensor, expected: Array, eager: Tensor, what: str
 ) -> tuple[Array, Array, Array]:
     """The three results where the oracle is finite; elsewhere `got` must be what the oracle is."""
-    measured = got.detach().to(torch.float64).numpy().ravel()
+    measured = as_array(got).ravel()
     exact = np.asarray(expected, dtype=np.float64).ravel()
-    usual = eager.detach().to(torch.float64).numpy().ravel()
+    usual = as_array(eager).ravel()
     assert measured.shape == exact.shape == usual.shape, f"{what}: {got.shape} {expected.shape}"
     with np.errstate(invalid="ignore"):
         overflows = np.abs(exact) > torch.finfo(got.dtype).max

@@ -4,9 +4,13 @@ import os
 from collections.abc import Iterator
 
 import pytest
+import torch
 from hypothesis import HealthCheck, settings
 
-from kernels.samples import BACKENDS
+from kernels.samples import BACKENDS, DEVICE
+
+if DEVICE != "cpu":
+    torch.set_default_device(DEVICE)
 
 settings.register_profile(
     "kernels",

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kernels.samples import accumulate
+from kernels.samples import accumulate, as_array
 from oracle.crop import Geometry, cell_taps, geometry
 
 TINY = 1.1754943508222875e-38
@@ -55,7 +55,7 @@ def crop(
     windows = []
     for b in range(maps.shape[0]):
         for k in range(maps.shape[1]):
-            place = geometry(centers[b, k].numpy(), window, maps.shape[2:], sampling, border)
+            place = geometry(as_array(centers[b, k]), window, maps.shape[2:], sampling, border)
             cut = crop_joint(values[b, k], place)
             windows.append(cut * 0 if border == "skip" and place.leaves_map else cut)
     return torch.stack(windows).view(*maps.shape[:2], *window).to(maps.dtype)
@@ -86,8 +86,8 @@ def hhd_loss(
     total = maps.sum() * 0
     for b in range(maps.shape[0]):
         for k in range(maps.shape[1]):
-            student = geometry(student_centers[b, k].numpy(), size, shape, sampling, border)
-            teacher = geometry(centers[b, k].numpy(), size, shape, sampling, border)
+            student = geometry(as_array(student_centers[b, k]), size, shape, sampling, border)
+            teacher = geometry(as_array(centers[b, k]), size, shape, sampling, border)
             skipped = border == "skip" and (student.leaves_map or teacher.leaves_map)
             if skipped or given[b, k] == 0:
                 continue
@@ -141,7 +141,7 @@ def _kl(log_p: Tensor, target: Tensor, student: Geometry, teacher: Geometry) -> 
         else:
             log_a.append(log_p.new_tensor(-torch.inf))
     coverage = torch.outer(
-        *(torch.from_numpy(axis.coverage(n)) for axis, n in zip(student, log_p.shape, strict=True))
+        *(torch.as_tensor(axis.coverage(n)) for axis, n in zip(student, log_p.shape, strict=True))
     )
     outside = (1 - coverage).clamp_min(0).to(log_p.dtype)
     rest = outside > 0

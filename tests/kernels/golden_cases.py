@@ -125,8 +125,8 @@ def _ask_backend(
 
     import hhd_kernels as hk
 
-    logits = torch.from_numpy(student).clone().requires_grad_()
-    heatmaps = torch.from_numpy(teacher)
+    logits = torch.as_tensor(student).clone().requires_grad_()
+    heatmaps = torch.as_tensor(teacher)
     with hk.use_backend(backend):
         criterion = hk.HHDLoss.published(
             window=window, normalize=normalizations(case), border=border
@@ -136,7 +136,8 @@ def _ask_backend(
         centers = hk.locate_teacher(heatmaps)
         student_centers = hk.locate_student(logits.detach(), centers, "published", window=window)
     assert logits.grad is not None
-    return Answer(loss.item(), logits.grad.numpy(), student_centers.numpy(), centers.numpy())
+    arrays = (logits.grad, student_centers, centers)
+    return Answer(loss.item(), *(tensor.cpu().numpy() for tensor in arrays))
 
 
 def relative_l2(got: Array, expected: Array) -> float:

@@ -1,5 +1,9 @@
-"""What the tests of `hhd_kernels` draw from: backends, dtypes, layouts, maps and targets."""
+"""What the tests of `hhd_kernels` draw from: backends, dtypes, layouts, maps and targets.
 
+HHD_TEST_DEVICE=cuda runs the same tests on a GPU: `conftest.py` makes it torch's default device.
+"""
+
+import os
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -13,7 +17,8 @@ import oracle
 
 Array = NDArray[np.float64]
 
-BACKENDS = ["reference", "cpu"]
+DEVICE = os.environ.get("HHD_TEST_DEVICE", "cpu")
+BACKENDS = {"cpu": ["reference", "cpu"], "cuda": ["reference", "cuda", "triton"]}[DEVICE]
 FUSED = [name for name in BACKENDS if name != "reference"]
 
 DTYPES = [torch.float32, torch.float16, torch.bfloat16, torch.float64]
@@ -53,7 +58,7 @@ def accumulate(dtype: torch.dtype) -> torch.dtype:
 
 def as_array(tensor: Tensor) -> Array:
     """The tensor's values in float64."""
-    return tensor.detach().to(torch.float64).numpy()
+    return tensor.detach().to("cpu", torch.float64).numpy()
 
 
 def has_layout_of(grad: Tensor, logits: Tensor, backend: str) -> bool:

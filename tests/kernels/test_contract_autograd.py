@@ -5,7 +5,7 @@ import torch
 
 import hhd_kernels as hk
 from kernels.calls import differentiable, every, targets_of, value_and_gradient
-from kernels.samples import FUSED, loss_setup, random_maps, tensor
+from kernels.samples import DEVICE, FUSED, loss_setup, random_maps, tensor
 
 SETUP = loss_setup(2)
 NAMES = sorted(differentiable(SETUP))
@@ -126,7 +126,7 @@ def test_backward_runs_on_what_ran_forward(backend: str, name: str) -> None:
 @pytest.mark.parametrize("name", sorted(every(SETUP)))
 def test_autocast_changes_nothing(backend: str, name: str) -> None:
     expected = value_and_gradient(every(SETUP)[name], SETUP.logits)
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast(DEVICE, torch.bfloat16):
         got = value_and_gradient(every(SETUP)[name], SETUP.logits)
     for one, two in zip(got, expected, strict=True):
         assert one.dtype == two.dtype
@@ -136,7 +136,7 @@ def test_autocast_changes_nothing(backend: str, name: str) -> None:
 def test_bf16_logits_beside_float32_targets_under_autocast(backend: str) -> None:
     layer = torch.nn.Conv2d(4, 3, 1)
     features = tensor(random_maps(5, (2, 4, 16, 12)))
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast(DEVICE, torch.bfloat16):
         logits = layer(features)
         assert logits.dtype == torch.bfloat16
         loss = hk.IntegralHHDLoss()(logits, targets_of(SETUP), SETUP.target_coords).loss

@@ -7,17 +7,17 @@ import torch
 from torch.autograd import forward_ad
 
 import hhd_kernels as hk
-from kernels.samples import BACKENDS
+from kernels.samples import BACKENDS, DEVICE, FUSED
 
 
 def maps(seed: int = 0, dtype: torch.dtype = torch.float32) -> tuple[torch.Tensor, torch.Tensor]:
     """Student logits and teacher maps, [4, 3, 16, 12]."""
-    draw = torch.Generator().manual_seed(seed)
+    draw = torch.Generator(DEVICE).manual_seed(seed)
     student = torch.randn(4, 3, 16, 12, generator=draw) * 0.05
     return student.to(dtype), torch.rand(4, 3, 16, 12, generator=draw) ** 6
 
 
-@pytest.fixture(params=["cpu"])
+@pytest.fixture(params=FUSED)
 def fused(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -112,7 +112,7 @@ def test_use_backend_may_be_entered_twice() -> None:
     choice = hk.use_backend("reference")
     with choice, choice:
         pass
-    assert hk.explain("soft_argmax", maps()[0]).backend == "cpu"
+    assert hk.explain("soft_argmax", maps()[0]).backend == DEVICE
 
 
 def test_targets_are_stored_and_moved() -> None:

@@ -9,7 +9,7 @@ import torch
 
 import hhd_kernels as hk
 from kernels.calls import differentiable, every, value_and_gradient
-from kernels.samples import FUSED, LAYOUTS, loss_setup
+from kernels.samples import DEVICE, FUSED, LAYOUTS, loss_setup
 
 SETUP = loss_setup(2)
 NAMES = sorted(every(SETUP))
@@ -23,7 +23,8 @@ def test_same_bits_from_any_layout(backend: str, name: str, layout: str) -> None
     expected = value_and_gradient(call, logits.contiguous())
     got = value_and_gradient(call, LAYOUTS[layout](logits))
     for one, other in zip(got, expected, strict=True):
-        if backend in FUSED:
+        # A GPU adds a map up in another order where another order reads it faster.
+        if backend == "cpu":
             assert torch.equal(one, other)
         torch.testing.assert_close(one, other)
 
@@ -51,6 +52,9 @@ def test_agrees_with_the_reference(fused: str, name: str) -> None:
 
 STATUS = Path("/proc/self/status")
 CLEAR = Path("/proc/self/clear_refs")
+on_linux = pytest.mark.skipif(
+    DEVICE != "cpu" or not CLEAR.exists(), reason="peak memory is read from Linux's /proc"
+)
 SLACK = 8 * 2**20
 # One map tensor of 48 MiB: above 32 MiB malloc always maps and unmaps, so that peaks are seen.
 LARGE = (96, 16, 96, 86)
@@ -73,7 +77,7 @@ def _status(field: str) -> int:
     return int(found.group(1)) * 1024
 
 
-@pytest.mark.skipif(not CLEAR.exists(), reason="peak memory is read from Linux's /proc")
+@on_linux
 def test_peak_growth_sees_a_copy() -> None:
     logits = large_logits("contiguous", torch.float32).add_(1.0)
     size = logits.numel() * logits.element_size()
@@ -91,7 +95,7 @@ def large_logits(layout: str, dtype: torch.dtype) -> torch.Tensor:
     return logits[:1].expand(LARGE) if layout == "expanded" else logits
 
 
-@pytest.mark.skipif(not CLEAR.exists(), reason="peak memory is read from Linux's /proc")
+@on_linux
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("layout", ["contiguous", "channels_last", "sliced", "expanded"])
 @pytest.mark.parametrize("fused", FUSED)
@@ -122,7 +126,7 @@ def test_no_hidden_copy(fused: str, layout: str, dtype: torch.dtype) -> None:
             assert growth <= declared + SLACK, f"{name}: {growth / 2**20:.0f} MiB"
 
 
-@pytest.mark.skipif(not CLEAR.exists(), reason="peak memory is read from Linux's /proc")
+@on_linux
 @pytest.mark.parametrize("fused", FUSED)
 def test_training_step_holds_two_gradients_at_most(fused: str) -> None:
     """The gradient saved in forward, and, where the upstream factor is not 1, its product."""

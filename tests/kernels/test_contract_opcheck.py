@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from kernels.samples import loss_setup
+from kernels.samples import DEVICE, loss_setup
 
 SETUP = loss_setup(2, (2, 2, 9, 7), (3, 4))
 B, K, H, W = SETUP.logits.shape
@@ -21,7 +21,7 @@ def compiled() -> None:
 
     for name in hk.__all__:
         getattr(hk, name)
-    with hk.use_backend("cpu"):
+    with hk.use_backend(DEVICE):
         hk.normalize(SETUP.logits, "none")
 
 

@@ -20,8 +20,8 @@ def ask(answerer: str, heatmaps: Array, blur_kernel: int) -> Array:
     import hhd_kernels as hk
 
     with hk.use_backend(answerer):
-        centers = hk.locate_teacher(torch.from_numpy(heatmaps), "dark", blur_kernel=blur_kernel)
-    return centers.numpy()
+        centers = hk.locate_teacher(torch.as_tensor(heatmaps), "dark", blur_kernel=blur_kernel)
+    return centers.cpu().numpy()
 
 
 @pytest.mark.parametrize("number", CASES)

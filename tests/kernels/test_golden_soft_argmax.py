@@ -22,12 +22,12 @@ def ask(answerer: str, logits: Array, grad_coords: Array, beta: float) -> tuple[
 
     import hhd_kernels as hk
 
-    x = torch.from_numpy(logits).requires_grad_()
+    x = torch.as_tensor(logits).requires_grad_()
     with hk.use_backend(answerer):
         coords_tensor, _ = hk.soft_argmax(x, beta)
-        upstream = torch.from_numpy(grad_coords).to(coords_tensor.dtype)
+        upstream = torch.as_tensor(grad_coords).to(coords_tensor.dtype)
         (grad,) = torch.autograd.grad(coords_tensor, x, upstream)
-    return coords_tensor.detach().numpy(), grad.numpy()
+    return coords_tensor.detach().cpu().numpy(), grad.cpu().numpy()
 
 
 def case_and_logits(golden: Path, number: int) -> tuple[Case, Array, Array]:
