@@ -5,6 +5,7 @@ in the op's Python file. Without the library the registration helpers do nothing
 """
 
 import ctypes
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,16 @@ def cpu_error() -> str | None:
     capability.restype = ctypes.c_char_p
     name: str = capability().decode()
     return name.removeprefix("error: ") if name.startswith("error: ") else None
+
+
+def cuda_error() -> str | None:
+    """Why the CUDA kernels are absent; None if they are built."""
+    if ERROR is not None or has_kernels("CUDA"):
+        return ERROR
+    describe = ctypes.CDLL(str(PATH)).hhd_build_info
+    describe.restype = ctypes.c_char_p
+    reason = json.loads(describe()).get("cuda_absent", "an older build")
+    return f"built without CUDA kernels: {reason}"
 
 
 def has_kernels(dispatch_key: str) -> bool:

@@ -115,9 +115,8 @@ def _refuse_other_derivatives(op: str, tensor: Tensor) -> None:
 
 _CAPABILITY_ERROR = None if _library.ERROR else _library.cpu_error()
 _CPU_ABSENT = _library.ERROR or _CAPABILITY_ERROR
-_CUDA_ABSENT = (
-    None if _library.has_kernels("CUDA") else _library.ERROR or "built without CUDA kernels"
-)
+# A torch for AMD GPUs calls its device cuda, too.
+_CUDA_ABSENT = "torch is built for AMD GPUs" if torch.version.hip else _library.cuda_error()
 
 
 def obstacle(name: str, device: str) -> str | None:

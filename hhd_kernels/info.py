@@ -27,6 +27,7 @@ def collect() -> dict[str, Any]:
         "NumPy library": _host(),
     }
     facts.update(_backends())
+    facts["GPUs"] = _gpus(facts["ops library"])
     for name in ("HHD_BACKEND", "HHD_CPU_CAPABILITY"):
         facts[name] = os.environ.get(name) or "not set"
     return facts
@@ -81,9 +82,41 @@ def _backends() -> dict[str, str]:
         return {"backends": f"none: {error}"}
     devices = {"cpu": "cpu", "cuda": "cuda", "triton": "cuda", "reference": "cpu"}
     return {
-        f"backend {name}": backend.obstacle(name, device) or "ready"
+        f"backend {name}": backend.obstacle(name, device) or f"ready for tensors on {device}"
         for name, device in devices.items()
     }
+
+
+def _gpus(library: Any) -> Any:
+    """What torch sees, and what of the library each GPU runs."""
+    try:
+        torch = import_module("torch")
+    except ImportError as error:
+        return f"none: {error}"
+    if not torch.cuda.is_available():
+        return "torch sees none" if torch.version.cuda or torch.version.hip else "torch is CPU-only"
+    built = library.get("cuda_architectures", "") if isinstance(library, dict) else ""
+    gpus = {}
+    for index in range(torch.cuda.device_count()):
+        capability = torch.cuda.get_device_capability(index)
+        runs = "Triton's kernels" if torch.version.hip else serving(capability, built.split())
+        gpus[f"cuda:{index} {torch.cuda.get_device_name(index)}"] = runs
+    return gpus
+
+
+def serving(capability: tuple[int, int], architectures: list[str]) -> str:
+    """What a GPU runs of a library built for `architectures`, such as sm_90 and compute_120.
+
+    Machine code runs on GPUs of its major version from its minor version on; a driver compiles PTX
+    for any later GPU.
+    """
+    numbers = [(kind, int(number)) for kind, _, number in (a.partition("_") for a in architectures)]
+    own = capability[0] * 10 + capability[1]
+    if codes := [n for kind, n in numbers if kind == "sm" and n // 10 == own // 10 and n <= own]:
+        return f"sm_{max(codes)}"
+    if texts := [n for kind, n in numbers if kind == "compute" and n <= own]:
+        return f"compute_{max(texts)}, compiled by the driver at its first use"
+    return f"no CUDA kernels for it (build with HHD_CUDA_ARCHS={own})"
 
 
 def main() -> None:
