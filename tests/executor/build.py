@@ -98,3 +98,9 @@ def build() -> None:
     )
     if done.returncode:
         raise RuntimeError(f"{done.stdout}{done.stderr}")
+
+
+def forget_counts() -> None:
+    """Remove gcov's counts of earlier runs."""
+    for path in SANITISED.objects.glob("*.gcda"):
+        path.unlink()

@@ -85,7 +85,11 @@ class Kernels(calls.Kernels):
         grad_scale: Array | None = None,
     ) -> Losses:
         views, given, outputs = loss_arrays(inputs, with_grad, with_coords, strides)
-        scratch = [outputs.pop("coordinate_terms"), outputs.pop("hhd_terms"), Array((4,), "float64")]
+        scratch = [
+            outputs.pop("coordinate_terms"),
+            outputs.pop("hhd_terms"),
+            Array((4,), "float64"),
+        ]
         number = accumulate(inputs.logits.dtype)
         wanted = ["loss", "coordinate_loss", "hhd_loss"] if with_coords else ["loss"]
         outputs |= {name: Array((1,), number) for name in wanted}
@@ -101,7 +105,9 @@ class Kernels(calls.Kernels):
             "joint_loss", 0, given, list(outputs.values()), [views, args, how], scratch
         )
         found: dict[str, Any] = dict(zip(outputs, results, strict=True))
-        numbers = [float(found[name][0]) if name in found else np.nan for name in Losses._fields[:3]]
+        numbers = [
+            float(found[name][0]) if name in found else np.nan for name in Losses._fields[:3]
+        ]
         return Losses(*numbers, *(found.get(name) for name in Losses._fields[3:]))
 
     def scale(self, x: Array, factor: float, strides: Strides | None = None) -> Result:

@@ -6,18 +6,13 @@
 #include "../../csrc/cuda/launch.h"
 #include "executor.h"
 #include "memory.h"
+#include "selftest.h"
 
 #define HHD_EXPORT extern "C" __attribute__((visibility("default")))
 
 using hhd::View;
 namespace cuda = hhd::cuda;
 namespace executor = hhd::executor;
-
-namespace hhd::cuda {
-
-void selftest_sums(const float* x, float* sums, int64_t blocks, int64_t n, int threads);
-
-}  // namespace hhd::cuda
 
 namespace {
 
@@ -63,10 +58,11 @@ HHD_EXPORT void hhd_hide_all() { executor::memory::hide_all(); }
 HHD_EXPORT const char* hhd_sites() { return kept(executor::memory::sites()); }
 HHD_EXPORT const char* hhd_traffic() { return kept(executor::memory::traffic()); }
 
-HHD_EXPORT const char* hhd_selftest_sums(const View* x, const View* sums, int64_t threads) {
+HHD_EXPORT const char* hhd_selftest(int64_t which, const View* x, const View* out, int64_t blocks,
+                                    int64_t threads, int64_t n) {
   return attempt([&] {
-    cuda::selftest_sums(static_cast<const float*>(x->data), static_cast<float*>(sums->data),
-                        x->size[0], x->size[1], static_cast<int>(threads));
+    cuda::selftest(static_cast<cuda::Selftest>(which), static_cast<const float*>(x->data),
+                   static_cast<float*>(out->data), blocks, static_cast<int>(threads), n);
   });
 }
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sanitize.calls import LossArgs, LossViews
-from sanitize.memory import View
+from sanitize.memory import Array, View
 
 LIMIT = 227 << 10
 """Of the shared memory that a block may ask for, in bytes: sm_90's."""
@@ -15,6 +15,13 @@ FORWARD, REVERSE, RANDOM = range(3)
 ORDERS = [(FORWARD, 0), (REVERSE, 0), (RANDOM, 1)]
 """Which thread goes on where several can, and a seed."""
 PLANTS = ["none", "barrier skipped", "lane forgotten", "read beyond", "store dropped"]
+SELFTESTS = ["sums", "turned", "strided", "wrong"]
+WRONGS = [
+    *("early return", "divergent barriers", "absent lanes", "foreign lane", "other mask"),
+    *("copy not awaited", "write race", "read race", "blocks race", "past the load"),
+    *("input written", "misaligned", "beyond shared", "uninitialised"),
+]
+"""What the kernel "wrong" of `selftest.cu` does."""
 KINDS = ["barrier", "shuffle", "load", "store"]
 
 
@@ -82,7 +89,6 @@ class Library:
     def __init__(self, path: Path, *, watch: bool = True) -> None:
         self._path, self._watch = path, watch
         self._c = ctypes.CDLL(str(path))
-        self.limit = LIMIT
         self._names: dict[int, str] = {}
         for name in ("sites", "traffic"):
             getattr(self._c, f"hhd_{name}").restype = ctypes.c_char_p
@@ -91,7 +97,15 @@ class Library:
             size = getattr(self._c, f"hhd_{name}_bytes")
             size.restype = ctypes.c_int64
             assert size() == ctypes.sizeof(mirror), f"{mirror.__name__} differs from the C++ one"
+        self.reset()
+
+    def reset(self) -> None:
+        """No bug, threads forward, the memory of a large GPU, nothing reported."""
+        self.limit = LIMIT
+        self.plant("none")
         self.order(*ORDERS[0])
+        self.traffic()
+        self.sites()
 
     def order(self, order: int, seed: int = 0) -> None:
         """The order of the threads from now on, under the current `limit`."""
@@ -118,8 +132,21 @@ class Library:
             ctypes.c_int64(PLANTS.index(bug)), at.file.encode(), ctypes.c_int64(at.line)
         )
 
+    def selftest(
+        self, kernel: str, x: Array, out: Array, blocks: int, n: int, threads: int = 64
+    ) -> None:
+        """Run a kernel of `selftest.cu`; `n` is what it takes."""
+        sizes = [ctypes.c_int64(size) for size in (blocks, threads, n)]
+        memories = [
+            Memory("x", x.view.data, x.memory.size, False),
+            Memory("out", out.view.data, out.memory.size, True),
+        ]
+        memories = memories if self._watch else []
+        views = [ctypes.byref(array.view) for array in (x, out)]
+        self.call("selftest", memories, ctypes.c_int64(SELFTESTS.index(kernel)), *views, *sizes)
+
     def sites(self) -> set[Site]:
-        """Every site that was run so far."""
+        """Every site that was run since the last call of this."""
         lines = (line.split() for line in self._c.hhd_sites().decode().splitlines())
         return {Site(KINDS[int(kind)], file, int(line)) for kind, file, line in lines}
 

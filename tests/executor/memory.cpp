@@ -187,6 +187,7 @@ std::string sites() {
     text << static_cast<int>(site.first) << ' ' << site.second.file << ' ' << site.second.line
          << '\n';
   }
+  watch().sites.clear();
   return text.str();
 }
 

@@ -23,7 +23,7 @@ void hide_all();
 
 enum class Kind : int32_t { kBarrier, kShuffle, kLoad, kStore };
 void saw(Kind kind, const Site& at);
-std::string sites();  // "kind file line" a line, of all that were seen
+std::string sites();  // "kind file line" a line, of all that were seen since the last call
 
 // Since the last call: for each launch a line "launch kernel blocks threads shared_bytes" and for
 // each array it touched a line "array name read unique requested written unique requested".

@@ -121,7 +121,8 @@ def loss_arrays(
     """The views of a loss call, what it reads and what it writes; `strides` are the gradient's."""
     logits = inputs.logits
     terms = {
-        name: Array(logits.stored.shape[:2], "float64") for name in ("coordinate_terms", "hhd_terms")
+        name: Array(logits.stored.shape[:2], "float64")
+        for name in ("coordinate_terms", "hhd_terms")
     }
     asked: dict[str, Array] = {}
     if with_grad:
