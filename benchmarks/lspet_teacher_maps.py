@@ -29,7 +29,8 @@ from hhd.data.affine import (
     invert,
     transform_points,
 )
-from hhd.data.coco import Person, read_persons
+from hhd.data.coco import read_persons
+from hhd.data.person import Person
 from hhd.data.skeleton import load_skeleton
 
 # BlazePose's landmark for each limb joint of LSP: ankle, knee, hip (right, then left from the hip

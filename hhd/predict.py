@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 import torch
 
-from hhd.data.coco import Person
 from hhd.data.dataset import CropDataset, make_loader
+from hhd.data.person import Person
 from hhd.draw import draw_pose
 from hhd.evaluation.decode import Decoder, predict
 from hhd.models.base import PoseModel
@@ -29,7 +29,12 @@ def predict_pictures(
     people = [_whole_image(number, path, len(card.skeleton)) for number, path in enumerate(images)]
     # The whole picture is the crop: a box padded as in training would shrink the person.
     data = CropDataset(
-        people, card.skeleton, input_size=card.input_size, stride=model.stride, padding=1.0
+        people,
+        card.skeleton,
+        input_size=card.input_size,
+        stride=model.stride,
+        padding=1.0,
+        affine=card.affine,
     )
     found = predict(model, decoder, make_loader(data, 32, 0), torch.device("cpu"))
     out.mkdir(parents=True, exist_ok=True)

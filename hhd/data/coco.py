@@ -1,76 +1,176 @@
-"""Read COCO-style keypoint JSON into a list of persons, checking everything once, at the start."""
+"""Read COCO-style keypoint JSON into a list of persons, checking everything once, at the start.
+
+COCO, CrowdPose, AI Challenger (as mmpose converts it), LSP Extended and any data set of one's own.
+"""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hhd.data.person import Person
 from hhd.data.skeleton import Skeleton
 
 T = TypeVar("T")
 TAKES: dict[type, str] = {int: "an integer", str: "a string"}
+Box = tuple[float, float, float, float]
+BoxRule = Literal["as_given", "hrnet", "mmpose"]
 
 
-@dataclass(frozen=True)
-class Person:
-    """One annotated person. ``keypoints`` [K, 3]: x, y in image pixels, v (0 is unlabelled).
-
-    ``swapped``: an independent network reads its left and right the other way round.
-    """
-
-    annotation_id: int
-    image_id: int
-    category_id: int
-    image: Path
-    width: int
-    height: int
-    box: tuple[float, float, float, float]
-    keypoints: NDArray[np.float64]
-    swapped: bool = False
-
-
-def read_persons(annotations: Path, images: Path, skeleton: Skeleton) -> list[Person]:
+def read_persons(
+    annotations: Path, images: Path, skeleton: Skeleton, boxes: BoxRule = "as_given"
+) -> list[Person]:
     """Persons with labelled joints, in the order of the file.
 
-    As in HRNet and mmpose, crowds (``iscrowd``) and persons without a labelled joint are left out.
-    Anything broken raises an error that names the file and the annotation.
+    As in HRNet and mmpose, crowds (``iscrowd``) and persons without a labelled joint are left out;
+    so are those whose box ``boxes`` empties, see :func:`clean_box`. Anything broken raises an error
+    that names the file and the annotation.
     """
-    content = _read_json(annotations)
-    _check_joint_names(content, annotations, skeleton)
-    by_id = {}
-    for number, image in enumerate(content["images"]):
-        by_id[_field(image, "id", int, f"images[{number}] of {annotations}")] = image
+    content = read_json(annotations)
+    check_joint_names(content, annotations, skeleton)
+    by_id = images_by_id(content, annotations)
     persons = []
     for annotation in content["annotations"]:
-        where = f"annotation {annotation.get('id')} of {annotations}"
-        if annotation.get("iscrowd", 0):
-            continue
-        keypoints = _keypoints(annotation, where, skeleton)
-        if not (keypoints[:, 2] > 0).any():
-            continue
-        image = by_id.get(_field(annotation, "image_id", int, where))
-        if image is None:
-            raise ValueError(f"{where}: image_id {annotation['image_id']} is not among the images")
-        which = f"image {image['id']} of {annotations}"
-        path = images / _field(image, "file_name", str, which)
-        if not path.is_file():
-            raise FileNotFoundError(f"{where}: image {path} does not exist")
-        box = _box(annotation, where)
-        size = _field(image, "width", int, which), _field(image, "height", int, which)
-        own, category = (_field(annotation, key, int, where) for key in ("id", "category_id"))
-        swapped = _swapped(annotation, where)
-        persons.append(Person(own, image["id"], category, path, *size, box, keypoints, swapped))
+        person = read_person(annotation, by_id, annotations, images, skeleton, boxes)
+        if person is not None:
+            persons.append(person)
     if not persons:
         raise ValueError(f"{annotations} has no person with a labelled joint to use")
     return persons
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_person(
+    annotation: dict[str, Any],
+    by_id: dict[int, dict[str, Any]],
+    annotations: Path,
+    images: Path,
+    skeleton: Skeleton,
+    boxes: BoxRule,
+) -> Person | None:
+    """One annotation; None for a crowd, a person without a labelled joint, or an emptied box."""
+    where = f"annotation {annotation.get('id')} of {annotations}"
+    if annotation.get("iscrowd", 0):
+        return None
+    keypoints = _keypoints(annotation, where, skeleton)
+    if not (keypoints[:, 2] > 0).any():
+        return None
+    path, width, height = _image(annotation, by_id, annotations, images, where)
+    box: Box | None = _box(annotation, where)
+    if boxes == "hrnet" and not annotation.get("area", 1) > 0:
+        return None
+    box = clean_box(box, width, height, boxes)
+    if box is None:
+        return None
+    own, category = (_field(annotation, key, int, where) for key in ("id", "category_id"))
+    swapped = _swapped(annotation, where)
+    image_id = annotation["image_id"]
+    return Person(own, image_id, category, path, width, height, box, keypoints, swapped)
+
+
+def clean_box(box: Box, width: int, height: int, rule: BoxRule) -> Box | None:
+    """The box cut to its picture, by a codebase's rule; None if nothing of it is left.
+
+    hrnet (``lib/dataset/coco.py``): the last pixel is x + w - 1, cut to W - 1, and the new width is
+    the *difference* of last and first pixel, so w - 1 even for a box well inside. mmpose
+    (``base_coco_style_dataset.py``): x and x + w are cut to [0, W - 1], so the width stays w.
+    """
+    x, y, w, h = box
+    if rule == "as_given":
+        return box
+    if rule == "hrnet":
+        left, top = max(0.0, x), max(0.0, y)
+        right = min(width - 1.0, left + max(0.0, w - 1))
+        bottom = min(height - 1.0, top + max(0.0, h - 1))
+        # HRNet keeps boxes of one row or column; one of a single pixel has no size at all.
+        if right < left or bottom < top or (right == left and bottom == top):
+            return None
+    else:
+        left, right = (min(max(v, 0.0), width - 1.0) for v in (x, x + w))
+        top, bottom = (min(max(v, 0.0), height - 1.0) for v in (y, y + h))
+        if right <= left or bottom <= top:
+            return None
+    return left, top, right - left, bottom - top
+
+
+def read_detections(
+    detections: Path, annotations: Path, images: Path, skeleton: Skeleton, threshold: float = 0.0
+) -> list[Person]:
+    """Detected persons, as COCO's detection JSON has them: image_id, category_id, bbox, score.
+
+    Boxes that score below ``threshold`` (HRNet IMAGE_THRE) and those of categories that the
+    annotation file does not have are left out; none is cut to its picture (HRNet, mmpose).
+    """
+    content = read_json(annotations)
+    check_joint_names(content, annotations, skeleton)
+    by_id = images_by_id(content, annotations)
+    categories = {category.get("id") for category in content["categories"]}
+    try:
+        found = json.loads(_text(detections))
+    except ValueError as error:
+        raise ValueError(f"detection file {detections} is not JSON: {error}") from error
+    if not isinstance(found, list) or not all(isinstance(entry, dict) for entry in found):
+        raise ValueError(f"detection file {detections} takes a list of objects")
+    nothing = np.zeros((len(skeleton), 3))
+    persons = []
+    for number, entry in enumerate(found):
+        where = f"detection {number} of {detections}"
+        category = _field(entry, "category_id", int, where)
+        score = entry.get("score")
+        if not isinstance(score, (int, float)):
+            raise ValueError(f"{where}: score is {score!r}; it takes a number")
+        if category not in categories or score < threshold:
+            continue
+        path, width, height = _image(entry, by_id, annotations, images, where)
+        box = _box(entry, where)
+        image_id = entry["image_id"]
+        persons.append(
+            Person(
+                number, image_id, category, path, width, height, box, nothing, score=float(score)
+            )
+        )
+    if not persons:
+        raise ValueError(f"{detections} has no box that scores {threshold} or more")
+    return persons
+
+
+def images_by_id(content: dict[str, Any], annotations: Path) -> dict[int, dict[str, Any]]:
+    """The file's ``images`` by their ids."""
+    by_id = {}
+    for number, image in enumerate(content["images"]):
+        by_id[_field(image, "id", int, f"images[{number}] of {annotations}")] = image
+    return by_id
+
+
+def _image(
+    entry: dict[str, Any],
+    by_id: dict[int, dict[str, Any]],
+    annotations: Path,
+    images: Path,
+    where: str,
+) -> tuple[Path, int, int]:
+    """Path, width and height of an entry's picture, which must exist."""
+    image = by_id.get(_field(entry, "image_id", int, where))
+    if image is None:
+        raise ValueError(f"{where}: image_id {entry['image_id']} is not among the images")
+    which = f"image {image['id']} of {annotations}"
+    path = images / _field(image, "file_name", str, which)
+    if not path.is_file():
+        raise FileNotFoundError(f"{where}: image {path} does not exist")
+    return path, _field(image, "width", int, which), _field(image, "height", int, which)
+
+
+def _text(path: Path) -> str:
+    if not path.is_file():
+        raise FileNotFoundError(f"file {path} does not exist")
+    return path.read_text()
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A COCO-style file's content, with its three lists of objects."""
     if not path.is_file():
         raise FileNotFoundError(f"annotation file {path} does not exist")
     try:
@@ -106,10 +206,12 @@ def _numbers(entry: dict[str, Any], key: str, where: str) -> list[float]:
     return values
 
 
-def _check_joint_names(content: dict[str, Any], path: Path, skeleton: Skeleton) -> None:
+def check_joint_names(content: dict[str, Any], path: Path, skeleton: Skeleton) -> None:
+    """Raise if the file names other joints; case and spaces do not count (AI Challenger)."""
     for category in content["categories"]:
         names = category.get("keypoints")
-        if names and names != list(skeleton.joints):
+        plain = [str(name).lower().replace(" ", "_") for name in names or ()]
+        if names and plain != list(skeleton.joints):
             raise ValueError(
                 f"{path}: its keypoints are {names}, skeleton {skeleton.name} has {skeleton.joints}"
             )
@@ -128,7 +230,7 @@ def _keypoints(annotation: dict[str, Any], where: str, skeleton: Skeleton) -> ND
     return keypoints
 
 
-def _box(annotation: dict[str, Any], where: str) -> tuple[float, float, float, float]:
+def _box(annotation: dict[str, Any], where: str) -> Box:
     box = _numbers(annotation, "bbox", where)
     if len(box) != 4 or not np.isfinite(box).all() or box[2] <= 0 or box[3] <= 0:
         raise ValueError(f"{where}: bbox is {box}; it takes x, y and a positive width and height")

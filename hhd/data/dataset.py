@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import random
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 import cv2
@@ -11,14 +12,30 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from hhd.data.affine import box_to_crop, compose, crop_affine, flip_affine, invert, transform_points
-from hhd.data.augment import UNCHANGED, Augmentation, CropChange
-from hhd.data.coco import Person
+from hhd.data.affine import (
+    Affine,
+    box_to_center,
+    cells_per_pixel,
+    compose,
+    crop_affine,
+    fix_aspect,
+    flip_affine,
+    invert,
+    transform_points,
+)
+from hhd.data.augment import UNCHANGED, Augmentation, CropChange, half_body_crop
+from hhd.data.person import Person
 from hhd.data.skeleton import Skeleton
 
 # ImageNet's mean and standard deviation of RGB in 0..255 (HRNet, mmpose).
 RGB_MEAN = (123.675, 116.28, 103.53)
 RGB_STD = (58.395, 57.12, 57.375)
+
+# A user's own augmentation: (image, keypoints, visible) -> the same three.
+Transform = Callable[
+    [NDArray[np.uint8], NDArray[np.float64], NDArray[np.bool_]],
+    tuple[NDArray[np.uint8], NDArray[np.float64], NDArray[np.bool_]],
+]
 
 
 class MapSource(Protocol):
@@ -33,11 +50,16 @@ class MapSource(Protocol):
 class CropDataset(Dataset[dict[str, Any]]):
     """Crops of persons; an index is ``epoch * len(self) + position``, which seed the augmentation.
 
-    An item holds ``image`` uint8 [3, H, W] RGB; ``coords`` float32 [K, 2], heatmap pixels under the
-    stride convention (x_heatmap = x_input / stride); ``weight`` float32 [K], 1 where a joint is
-    labelled and inside the crop; ``to_image`` float64 [2, 3], input pixels -> image pixels;
-    ``position``, its place in ``persons``; and ``teacher_maps`` float32 [K, h, w] if the dataset
-    was given some.
+    An item holds ``image`` uint8 [3, H, W] RGB; ``coords`` float32 [K, 2], heatmap pixels
+    (``affine`` says of which input pixels, :func:`hhd.data.affine.cells_per_pixel`); ``labelled``
+    float32 [K], 1 where a joint is labelled; ``weight`` float32 [K], 1 where it is inside the crop
+    too; ``to_image`` float64 [2, 3], input pixels -> image pixels; ``size`` float64 [2], the crop's
+    in image pixels; ``position``, its place in ``persons``; and ``teacher_maps`` float32 [K, h, w]
+    if the dataset was given some.
+
+    ``transform(image, keypoints, visible)`` is a user's own augmentation of the finished crop:
+    uint8 [H, W, 3] RGB, [K, 2] in input pixels, bool [K]; it gives the same three. It may draw from
+    ``random`` and ``numpy.random``, which are seeded for every item.
     """
 
     def __init__(
@@ -48,18 +70,29 @@ class CropDataset(Dataset[dict[str, Any]]):
         input_size: tuple[int, int],
         stride: int,
         padding: float = 1.25,
+        affine: Affine = "standard",
         augmentation: Augmentation | None = None,
+        transform: Transform | None = None,
         teacher_maps: MapSource | None = None,
         seed: int = 0,
     ) -> None:
         self.persons = list(persons)
         self.flip_order = skeleton.flip_order()
+        self.upper_body = skeleton.indices(skeleton.upper_body)
         self.input_size = input_size
-        self.stride = stride
         self.padding = padding
+        self.affine: Affine = affine
+        heatmap_size = input_size[0] // stride, input_size[1] // stride
+        self.to_cells = cells_per_pixel(input_size, heatmap_size, affine)
         self.augmentation = augmentation
+        self.transform = transform
         self.teacher_maps = teacher_maps
         self.seed = seed
+        if augmentation is not None and augmentation.half_body_probability and not self.upper_body:
+            raise ValueError(
+                f"half_body_probability is {augmentation.half_body_probability}, but skeleton "
+                f"{skeleton.name} does not name its upper_body"
+            )
 
     def __len__(self) -> int:
         return len(self.persons)
@@ -67,17 +100,23 @@ class CropDataset(Dataset[dict[str, Any]]):
     def __getitem__(self, index: int) -> dict[str, Any]:
         epoch, position = divmod(index, len(self.persons))
         person = self.persons[position]
-        change = UNCHANGED
-        if self.augmentation is not None:
-            change = self.augmentation.draw(np.random.default_rng((self.seed, epoch, position)))
-        matrix = self.crop_matrix(person, change)
-        crop = cv2.warpAffine(read_image(person), matrix, self.input_size, flags=cv2.INTER_LINEAR)
-        coords, weight = self.targets(person, matrix, change.flip)
+        rng = np.random.default_rng((self.seed, epoch, position))
+        change = UNCHANGED if self.augmentation is None else self.augmentation.draw(rng)
+        picture = read_image(person)
+        matrix, size = self.crop_geometry(person, change, picture.shape[1])
+        crop = cv2.warpAffine(picture, matrix, self.input_size, flags=cv2.INTER_LINEAR)
+        points, labelled = self.joints(person, matrix, change.flip)
+        image = np.asarray(cv2.cvtColor(crop, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+        if self.transform is not None:
+            image, points, labelled = self.apply_transform(image, points, labelled, rng)
+        coords, weight = self.targets(points, labelled)
         item = {
-            "image": np.ascontiguousarray(crop[:, :, ::-1].transpose(2, 0, 1)),
+            "image": np.ascontiguousarray(image.transpose(2, 0, 1)),
             "coords": coords,
+            "labelled": labelled.astype(np.float32),
             "weight": weight,
             "to_image": invert(matrix),
+            "size": size,
             "position": position,
         }
         if self.teacher_maps is not None:
@@ -88,34 +127,88 @@ class CropDataset(Dataset[dict[str, Any]]):
             )
         return item
 
-    def crop_matrix(self, person: Person, change: CropChange) -> NDArray[np.float64]:
-        """Image pixels -> input pixels, [2, 3]. One matrix mirrors, scales, turns and crops.
+    def crop_matrix(
+        self, person: Person, change: CropChange, image_width: int | None = None
+    ) -> NDArray[np.float64]:
+        """Image pixels -> input pixels, [2, 3]; see :meth:`crop_geometry`."""
+        return self.crop_geometry(person, change, image_width)[0]
 
-        HRNet mirrors the image and the centre (c_x -> W - c_x - 1) before it crops; here that
-        mirror is composed into the matrix, which is the same map without a second copy of the
-        image.
+    def crop_geometry(
+        self, person: Person, change: CropChange, image_width: int | None = None
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Image pixels -> input pixels, [2, 3], and the crop's size [2] in image pixels.
+
+        One matrix mirrors, scales, turns and crops. HRNet and mmpose mirror the image and the
+        centre (c_x -> W - c_x - 1) before they crop; here that mirror is composed into the matrix,
+        which is the same map without a second copy of the image.
         """
-        width, height = self.input_size
-        center, size = box_to_crop(person.box, width / height, self.padding)
-        if not change.flip:
-            return crop_affine(center, size * change.scale, change.rotation, self.input_size)
-        center[0] = person.width - center[0] - 1
-        matrix = crop_affine(center, size * change.scale, change.rotation, self.input_size)
-        return compose(matrix, flip_affine(person.width))
+        aspect = self.input_size[0] / self.input_size[1]
+        center, size = box_to_center(person.box, self.padding)
+        if change.half != "none" and self.augmentation is not None:
+            half = half_body_crop(
+                person.keypoints, self.upper_body, change.half, aspect, self.augmentation.rule
+            )
+            center, size = (center, size) if half is None else half
+        width = person.width if image_width is None else image_width
+        if change.flip:
+            if width is None:
+                raise ValueError(f"the width of {person.image} is not known; a mirror needs it")
+            center = np.array([width - center[0] - 1, center[1]])
+        center = center + np.array(change.shift) * size
+        size = fix_aspect(size * change.scale, aspect)
+        matrix = crop_affine(center, size, change.rotation, self.input_size, self.affine)
+        if change.flip and width is not None:
+            matrix = compose(matrix, flip_affine(width))
+        return matrix, size
+
+    def joints(
+        self, person: Person, matrix: NDArray[np.float64], flip: bool
+    ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """The person's joints [K, 2] in input pixels, left and right exchanged in a mirrored crop,
+        and whether each is labelled."""
+        keypoints = person.keypoints[self.flip_order] if flip else person.keypoints
+        return transform_points(keypoints[:, :2], matrix), keypoints[:, 2] > 0
 
     def targets(
-        self, person: Person, matrix: NDArray[np.float64], flip: bool
+        self, points: NDArray[np.float64], labelled: NDArray[np.bool_]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Coordinates [K, 2] in heatmap pixels and weights [K].
+        """Coordinates [K, 2] in heatmap pixels and weights [K] of joints in input pixels.
 
         The weight is mmpose's (``codecs/regression_label.py``): labelled and 0 <= x <= W - 1 in the
         input.
         """
-        keypoints = person.keypoints[self.flip_order] if flip else person.keypoints
-        points = transform_points(keypoints[:, :2], matrix)
         inside = ((points >= 0) & (points <= np.array(self.input_size) - 1.0)).all(axis=1)
-        weight = inside & (keypoints[:, 2] > 0)
-        return (points / self.stride).astype(np.float32), weight.astype(np.float32)
+        weight = inside & labelled
+        return (points * self.to_cells).astype(np.float32), weight.astype(np.float32)
+
+    def apply_transform(
+        self,
+        image: NDArray[np.uint8],
+        points: NDArray[np.float64],
+        labelled: NDArray[np.bool_],
+        rng: np.random.Generator,
+    ) -> tuple[NDArray[np.uint8], NDArray[np.float64], NDArray[np.bool_]]:
+        """The user's own augmentation, seeded, with what it gives checked."""
+        assert self.transform is not None
+        seed = int(rng.integers(2**32))
+        random.seed(seed)
+        np.random.seed(seed)  # noqa: NPY002 - the stream that other people's code draws from
+        image, moved, visible = self.transform(image, points.copy(), labelled.copy())
+        image, moved = np.asarray(image), np.asarray(moved, dtype=np.float64)
+        visible = np.asarray(visible, dtype=bool)
+        width, height = self.input_size
+        got = (image.dtype, image.shape, moved.shape, visible.shape)
+        takes = (np.dtype(np.uint8), (height, width, 3), points.shape, labelled.shape)
+        if got != takes:
+            raise ValueError(
+                "transform gave an image of {} {}, keypoints of {} and visible of {}; "
+                "it must give {} {}, {} and {}".format(*got, *takes)
+            )
+        if self.teacher_maps is not None and not np.array_equal(moved, points):
+            raise ValueError(
+                "transform moves keypoints, but stored teacher maps stay where they are"
+            )
+        return image, moved, visible
 
 
 def read_image(person: Person) -> NDArray[np.uint8]:
@@ -125,7 +218,8 @@ def read_image(person: Person) -> NDArray[np.uint8]:
         raise ValueError(
             f"image {person.image} of annotation {person.annotation_id} cannot be decoded"
         )
-    if image.shape[:2] != (person.height, person.width):
+    expected = person.height, person.width
+    if None not in expected and image.shape[:2] != expected:
         raise ValueError(
             f"image {person.image} of annotation {person.annotation_id} has {image.shape[1]}x"
             f"{image.shape[0]} pixels, its annotation file says {person.width}x{person.height}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +13,23 @@ SHIPPED = Path(__file__).parent / "skeletons"
 
 @dataclass(frozen=True)
 class Skeleton:
-    """Joints by name; every other field refers to those names. Indices come from the methods."""
+    """Joints by name; every other field refers to those names. Indices come from the methods.
+
+    ``pck_normaliser`` is the pair of joints whose distance is PCK's unit, or "box" for the longer
+    side of the person's box. ``upper_body`` are the joints of a half-body crop's upper half, all
+    others being its lower half; ``joint_weights`` is HRNet's USE_DIFFERENT_JOINTS_WEIGHT. Both may
+    be left out.
+    """
 
     name: str
     joints: tuple[str, ...]
     flip_pairs: tuple[tuple[str, str], ...]
     limbs: tuple[tuple[str, str], ...]
     sigmas: tuple[float, ...]
-    pck_normaliser: tuple[str, str]
+    pck_normaliser: tuple[str, str] | str
     pck_joints: tuple[str, ...]
+    upper_body: tuple[str, ...] = ()
+    joint_weights: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         if len(set(self.joints)) != len(self.joints) or not self.joints:
@@ -30,14 +38,29 @@ class Skeleton:
             raise ValueError(
                 f"skeleton {self.name}: {len(self.sigmas)} sigmas for {len(self.joints)} joints"
             )
-        pairs = [*self.flip_pairs, *self.limbs, self.pck_normaliser]
+        if self.joint_weights and len(self.joint_weights) != len(self.joints):
+            raise ValueError(
+                f"skeleton {self.name}: {len(self.joint_weights)} joint_weights "
+                f"for {len(self.joints)} joints"
+            )
+        if isinstance(self.pck_normaliser, str) and self.pck_normaliser != "box":
+            raise ValueError(
+                f"skeleton {self.name}: pck_normaliser is {self.pck_normaliser!r}; "
+                "it takes two joints or box"
+            )
+        normaliser = () if isinstance(self.pck_normaliser, str) else (self.pck_normaliser,)
+        pairs = [*self.flip_pairs, *self.limbs, *normaliser]
         if any(len(pair) != 2 for pair in pairs):
             raise ValueError(
                 f"skeleton {self.name}: flip_pairs, limbs and pck_normaliser take two joints"
             )
-        unknown = {name for pair in [*pairs, self.pck_joints] for name in pair} - set(self.joints)
+        named = [*pairs, self.pck_joints, self.upper_body]
+        unknown = {name for group in named for name in group} - set(self.joints)
         if unknown:
             raise ValueError(f"skeleton {self.name}: {sorted(unknown)} not among its joints")
+        mirrored = [name for pair in self.flip_pairs for name in pair]
+        if len(set(mirrored)) != len(mirrored):
+            raise ValueError(f"skeleton {self.name}: a joint is in more than one of flip_pairs")
 
     def __len__(self) -> int:
         return len(self.joints)
@@ -58,9 +81,15 @@ class Skeleton:
         """Pairs of joint positions to draw a line between."""
         return [(self.joints.index(a), self.joints.index(b)) for a, b in self.limbs]
 
+    def normaliser_name(self) -> str:
+        """What PCK is measured in, for titles."""
+        if isinstance(self.pck_normaliser, str):
+            return self.pck_normaliser
+        return " - ".join(self.pck_normaliser)
+
 
 def load_skeleton(name_or_path: str) -> Skeleton:
-    """A shipped skeleton (``lsp14``, ``coco17``) or a YAML file with :class:`Skeleton`'s fields."""
+    """A shipped skeleton by name, or a YAML file with :class:`Skeleton`'s fields."""
     path = SHIPPED / f"{name_or_path}.yaml"
     if not path.exists():
         path = Path(name_or_path)
@@ -70,10 +99,14 @@ def load_skeleton(name_or_path: str) -> Skeleton:
             f"skeleton is {name_or_path!r}: neither a file nor one of {shipped}"
         )
     content = yaml.safe_load(path.read_text())
-    names = {field.name for field in fields(Skeleton)}
-    if not isinstance(content, dict) or set(content) != names:
+    needed = {field.name for field in fields(Skeleton) if field.default is MISSING}
+    known = {field.name for field in fields(Skeleton)}
+    if not isinstance(content, dict) or not needed <= set(content) <= known:
         got = sorted(content) if isinstance(content, dict) else type(content).__name__
-        raise ValueError(f"skeleton file {path} has {got}; it takes exactly {sorted(names)}")
+        raise ValueError(
+            f"skeleton file {path} has {got}; it takes {sorted(needed)}, "
+            f"and may have {sorted(known - needed)}"
+        )
     return Skeleton(**{key: _freeze(value) for key, value in content.items()})
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from hhd.data.affine import Affine
 from hhd.data.skeleton import Skeleton
 from hhd.data.targets import gaussian_maps
 from hhd.models.base import channels_last
@@ -29,7 +30,7 @@ def label_teacher(size: tuple[int, int], sigma: float) -> Teacher:
     """Gaussians at the labels, sub-pixel: what distillation is worth without a teacher."""
 
     def maps(batch: Batch, _images: Tensor) -> Tensor:
-        return gaussian_maps(batch["coords"], batch["weight"], size, sigma, unbiased=True)[0]
+        return gaussian_maps(batch["coords"], batch["weight"], size, sigma, "dark")[0]
 
     return maps
 
@@ -42,6 +43,7 @@ def model_teacher(
     size: tuple[int, int],
     joint_map: Sequence[int] | None,
     device: torch.device,
+    affine: Affine = "standard",
 ) -> Teacher:
     """A heatmap network of ours, frozen, in eval mode; it sees the student's augmented images."""
     model, card = load_model(path)
@@ -50,6 +52,10 @@ def model_teacher(
     if card.input_size != input_size:
         raise ValueError(
             f"teacher {path} takes images of {card.input_size}, input_size is {input_size}"
+        )
+    if card.affine != affine:
+        raise ValueError(
+            f"teacher {path} was trained with affine {card.affine}, affine is {affine}"
         )
     channels = check_joint_map(joint_map, len(card.skeleton), skeleton)
     if joint_map is None and card.skeleton.joints != skeleton.joints:
@@ -62,6 +68,10 @@ def model_teacher(
     @torch.no_grad()
     def maps(_batch: Batch, images: Tensor) -> Tensor:
         taught = model(images)[:, order] * known.view(1, -1, 1, 1)
+        if affine == "udp":
+            if (taught.shape[3], taught.shape[2]) != size:
+                raise ValueError(f"teacher {path} gives maps of another size than {size} under udp")
+            return taught
         return resample_maps(taught, size, input_size, "stride")
 
     return maps

@@ -5,6 +5,7 @@ It is meant to be read, and copied where a run needs something else. One process
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 import time
@@ -16,15 +17,18 @@ import torch
 from rich.console import Console
 
 from hhd.data.augment import Augmentation
-from hhd.data.coco import read_persons
 from hhd.data.dataset import (
     CropDataset,
     StepBatches,
+    Transform,
     make_loader,
     normalise_images,
     read_batches,
 )
+from hhd.data.mpii import read_mpii_truth
+from hhd.data.read import read_annotations
 from hhd.data.skeleton import Skeleton, load_skeleton
+from hhd.evaluation.coco_ap import ApRules
 from hhd.evaluation.decode import Decoder
 from hhd.evaluation.report import Report, evaluate
 from hhd.models import build_model
@@ -42,6 +46,7 @@ from hhd.train.checkpoint import (
 from hhd.train.losses import DistillationLoss, build_loss
 from hhd.train.progress import step_progress
 from hhd.train.recipe import Recipe
+from hhd.train.schedule import build_optimiser, build_schedule
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,8 @@ def train(recipe: Recipe, console: Console | None = None) -> Trained:
     skeleton = load_skeleton(recipe.skeleton)
     model = build_model(recipe.model, len(skeleton), recipe.pretrained)
     model.check_input_size(recipe.input_size)
+    if recipe.joint_weights and not skeleton.joint_weights:
+        raise ValueError(f"joint_weights is true, but skeleton {skeleton.name} has none")
     if recipe.task == "heatmap":
         start_from_zero_maps(model)
     model = channels_last(model.to(device))
@@ -86,22 +93,23 @@ def train(recipe: Recipe, console: Console | None = None) -> Trained:
         skeleton,
         recipe.decode_window if recipe.decode == "local" else None,
         recipe.flip_test,
+        recipe.affine,
+        recipe.heatmap_decode,
+        recipe.flip_shift,
+        recipe.confidence,
     )
     decoder = Decoder(card)
 
     # Optimiser and schedule.
     per_epoch = len(StepBatches(len(train_data), recipe.batch_size, 1, recipe.seed))
     steps = per_epoch * recipe.epochs
-    optimiser = torch.optim.AdamW(
-        model.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay
-    )
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, max_lr=recipe.lr, total_steps=steps, pct_start=recipe.warmup
-    )
+    optimiser = build_optimiser(model.parameters(), recipe)
+    schedule = build_schedule(optimiser, recipe, per_epoch)
 
     # Where a killed run stopped. The order of the data is a function of the seed and the step.
     checkpoint = checkpoint_path(recipe)
-    inputs = {name: file_digest(path) for name, path in input_files(recipe).items()}
+    inputs_of = input_files(recipe)
+    inputs = {name: file_digest(path) for name, path in inputs_of.items()}
     done, hhd_weight, train_seconds = 0, recipe.distillation()[1], 0.0
     if checkpoint.is_file():
         state = load_checkpoint(checkpoint)
@@ -124,8 +132,12 @@ def train(recipe: Recipe, console: Console | None = None) -> Trained:
     )
     loader = make_loader(train_data, batches, recipe.workers)
 
+    annotations = recipe.data_path(recipe.val_annotations) if recipe.coco_ap else None
+    heads = None if recipe.mpii_truth is None else read_mpii_truth(inputs_of["mpii_truth"])
+    # Joints in the skeleton's order, mirrored pairs weighing the same.
+    joint_weight = torch.tensor(skeleton.joint_weights, device=device)
+
     def assess() -> Report:
-        truth = recipe.data_path(recipe.val_annotations) if recipe.coco_ap else None
         return evaluate(
             model,
             decoder,
@@ -133,7 +145,10 @@ def train(recipe: Recipe, console: Console | None = None) -> Trained:
             batch_size=recipe.batch_size,
             workers=recipe.workers,
             device=device,
-            coco_annotations=truth,
+            coco_annotations=annotations,
+            ap_rules=ApRules(recipe.score, nms=recipe.nms, nms_threshold=recipe.nms_threshold),
+            missing_area="box" if recipe.area_of_box else "refuse",
+            mpii_truth=heads,
         )
 
     report = None
@@ -143,6 +158,8 @@ def train(recipe: Recipe, console: Console | None = None) -> Trained:
         for step, batch in enumerate(read_batches(loader), start=done + 1):
             waited = time.perf_counter() - began
             batch = {key: value.to(device, non_blocking=True) for key, value in batch.items()}
+            if recipe.joint_weights:
+                batch["joint_weight"] = joint_weight
             images = normalise_images(batch["image"]).contiguous(memory_format=torch.channels_last)
             taught = None if teacher is None else teacher(batch, images)
             logits = model(images)
@@ -185,10 +202,8 @@ def train(recipe: Recipe, console: Console | None = None) -> Trained:
             if within == 0 and (epoch % recipe.evaluate_every == 0 or step == steps):
                 report = assess()
                 log.write(step=step, epoch=epoch, **report.as_dict())
-                score = report.pck
                 console.print(
-                    f"{out.name}  epoch {epoch}/{recipe.epochs}  PCK@0.2 {100 * score.at_02:.1f}"
-                    f"  PCK@0.5 {100 * score.at_05:.1f}  AUC {100 * score.auc:.1f}",
+                    f"{out.name}  epoch {epoch}/{recipe.epochs}  {report.summary()}",
                     highlight=False,
                 )
             if within == 0 or step % recipe.checkpoint_every == 0:
@@ -232,11 +247,20 @@ def build_data(
     recipe: Recipe, skeleton: Skeleton, stride: int, console: Console
 ) -> tuple[CropDataset, CropDataset]:
     """Training crops, augmented, and evaluation crops, which are never filtered or augmented."""
-    train_persons = read_persons(
-        recipe.data_path(recipe.train_annotations), recipe.data_path(recipe.train_images), skeleton
+    files = input_files(recipe)
+    train_persons = read_annotations(
+        files["train_annotations"],
+        recipe.data_path(recipe.train_images),
+        skeleton,
+        boxes=recipe.boxes,
     )
-    val_persons = read_persons(
-        recipe.data_path(recipe.val_annotations), recipe.data_path(recipe.val_images), skeleton
+    val_persons = read_annotations(
+        files["val_annotations"],
+        recipe.data_path(recipe.val_images),
+        skeleton,
+        boxes=recipe.boxes,
+        detections=files.get("val_detections"),
+        score_threshold=recipe.detection_threshold,
     )
     if recipe.drop_swapped_labels:
         swapped = sum(person.swapped for person in train_persons)
@@ -248,7 +272,6 @@ def build_data(
     )
     maps = None
     if recipe.teacher_maps is not None:
-        files = input_files(recipe)
         maps = TeacherMaps(
             files["teacher_maps"],
             files["teacher_ids"],
@@ -265,11 +288,15 @@ def build_data(
         recipe.rotation_factor,
         recipe.rotation_probability,
         recipe.flip_probability,
+        recipe.half_body_probability,
+        shift_probability=recipe.shift_probability,
+        rule=recipe.augmentation,
     )
     geometry: dict[str, Any] = {
         "input_size": recipe.input_size,
         "stride": stride,
         "padding": recipe.padding,
+        "affine": recipe.affine,
     }
     return (
         CropDataset(
@@ -277,11 +304,22 @@ def build_data(
             skeleton,
             **geometry,
             augmentation=augmentation,
+            transform=None if recipe.transform is None else load_transform(recipe.transform),
             teacher_maps=maps,
             seed=recipe.seed,
         ),
         CropDataset(val_persons, skeleton, **geometry),
     )
+
+
+def load_transform(name: str) -> Transform:
+    """The user's function called ``package.module.function``."""
+    module, _, function = name.rpartition(".")
+    try:
+        found: Transform = getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(f"transform is {name!r}, which cannot be imported: {error}") from error
+    return found
 
 
 def build_teacher(
@@ -298,6 +336,7 @@ def build_teacher(
         Path(recipe.teacher),
         skeleton,
         input_size=recipe.input_size,
+        affine=recipe.affine,
         size=size,
         joint_map=recipe.teacher_joint_map,
         device=device,
@@ -310,6 +349,10 @@ def input_files(recipe: Recipe) -> dict[str, Path]:
         "train_annotations": recipe.data_path(recipe.train_annotations),
         "val_annotations": recipe.data_path(recipe.val_annotations),
     }
+    for field in ("val_detections", "mpii_truth"):
+        name = getattr(recipe, field)
+        if name is not None:
+            files[field] = recipe.data_path(name)
     if recipe.teacher is not None and recipe.teacher != "labels":
         files["teacher"] = Path(recipe.teacher)
     if recipe.teacher_maps is not None:
@@ -327,8 +370,10 @@ def checkpoint_path(recipe: Recipe) -> Path:
 def check_same_run(saved: dict[str, Any], recipe: Recipe, path: Path) -> None:
     """A checkpoint goes on only under the recipe that began it."""
     free = {"output", "device", "workers", "threads", "checkpoint_every", "log_every", "data_root"}
-    now = recipe.as_dict()
-    changed = sorted(key for key in now if key not in free and saved.get(key) != now[key])
+    now, usual = recipe.as_dict(), Recipe().as_dict()
+    # A field that came after the run began had its default then.
+    before = {key: saved.get(key, usual[key]) for key in now}
+    changed = sorted(key for key in now if key not in free and before[key] != now[key])
     if changed:
         raise ValueError(
             f"{path} belongs to a run with other values of {', '.join(changed)}: "

@@ -27,15 +27,23 @@ class Recipe:
     data_root: str = "."
     """Folder that the paths of annotations, images and teacher maps start from."""
     train_annotations: str = "annotations/train.json"
-    """COCO-style keypoint JSON to train on."""
+    """What to train on: COCO-style keypoint JSON, MPII's JSON (HRNet, mmpose) or MPII's .mat."""
     val_annotations: str = "annotations/val.json"
-    """COCO-style keypoint JSON to evaluate on."""
+    """What to evaluate on, in the same formats."""
     train_images: str = "images"
     """Folder of the training pictures."""
     val_images: str = "images"
     """Folder of the evaluation pictures."""
     skeleton: str = "lsp14"
-    """Shipped skeleton (lsp14, coco17) or the path of a skeleton YAML."""
+    """Shipped skeleton (coco17, mpii16, lsp14, crowdpose14, aic14) or the path of a YAML."""
+    boxes: Literal["as_given", "hrnet", "mmpose"] = "as_given"
+    """How annotated COCO boxes are cut to their pictures; hrnet makes them a pixel narrower."""
+    val_detections: str | None = None
+    """Evaluate on the boxes of this COCO detection JSON instead of the annotated ones."""
+    detection_threshold: float = 0.0
+    """Detected boxes below this score are left out."""
+    mpii_truth: str | None = None
+    """Evaluate PCKh too, against MPII's gt_valid.mat (HRNet), mpii_gt_val.mat (mmpose) or .mat."""
     drop_swapped_labels: bool = False
     """Leave out training persons whose left and right look swapped (LSP Extended's ref_agree)."""
 
@@ -43,33 +51,56 @@ class Recipe:
     """Crop given to the network, (width, height) in pixels."""
     padding: float = 1.25
     """The crop is the box, aspect fixed, times this."""
+    affine: Literal["standard", "udp"] = "standard"
+    """Geometry of crop and heatmap: strides from the first pixel, or UDP's corners on corners."""
+    augmentation: Literal["hrnet", "mmpose"] = "hrnet"
+    """Whose random crops, see hhd/data/augment.py."""
     scale_factor: float = 0.25
-    """Random scale of the crop: 1 + scale_factor * normal, clipped to 1 +- scale_factor (HRNet)."""
+    """Random scale of the crop: 1 + scale_factor * normal, clipped to 1 +- scale_factor (hrnet) or
+    of a normal number within +-1 (mmpose)."""
     rotation_factor: float = 30.0
-    """Random rotation in degrees: rotation_factor * normal, clipped to twice that (HRNet)."""
+    """Random rotation in degrees: rotation_factor * normal, clipped to twice that (hrnet) or of a
+    normal number within +-1 (mmpose)."""
     rotation_probability: float = 0.6
     """Share of crops that are rotated."""
     flip_probability: float = 0.5
     """Share of crops that are mirrored."""
+    half_body_probability: float = 0.0
+    """Share of the persons with 9 joints or more that are cropped to half of them (COCO: 0.3)."""
+    shift_probability: float = 0.0
+    """Share of crops that mmpose shifts by up to .16 of the box (its default: 0.3)."""
+    transform: str | None = None
+    """Your own f(image, keypoints, visible) on the finished crop, as package.module.function."""
+    joint_weights: bool = False
+    """Weigh joints by the skeleton's joint_weights (HRNet USE_DIFFERENT_JOINTS_WEIGHT)."""
 
     model: str = "lite0_student"
-    """Network: small_student, small_teacher, lite0_student or lite0_teacher."""
+    """Network, by its name in hhd/models/build.py."""
     pretrained: bool = False
     """Start lite0_* from ImageNet weights (extra hhd[imagenet])."""
     task: Literal["heatmap", "integral"] = "integral"
     """heatmap: squared error to Gaussians (a teacher). integral: soft-argmax (a student)."""
     sigma: float = 1.5
     """Deviation of the target Gaussian in heatmap pixels; also the unit of the coordinate loss."""
+    target: Literal["msra", "dark", "udp"] = "msra"
+    """Target maps: the rounded centre cut at 3 sigma, DARK's unbiased one, or UDP's."""
+    heatmap_loss: Literal["mse", "joints_mse"] = "mse"
+    """Of heatmap networks: mmpose's mean of w (p - g)^2, or HRNet's half of (w p - w g)^2."""
     beta: float = 10.0
     """Inverse temperature of the student's softmax."""
 
-    loss: Literal["none", "published", "kl"] = "none"
-    """Distillation beside the coordinate loss: none, the published HHD, or our windowed KL."""
+    coordinate_loss: Literal["l1", "smooth_l1"] = "l1"
+    """Of integral networks: L1 in units of sigma, or mmpose's SmoothL1 on x / W, y / H (which the
+    published loss always has)."""
+    loss: Literal["none", "published", "kl", "js", "kd_mse", "kd_kl"] = "none"
+    """Beside the coordinate loss: none; distillation by the published HHD or our windowed KL;
+    baselines: DSNT's Jensen-Shannon divergence to the target map (no teacher), distillation of the
+    whole map by squared error or by KL."""
     window: int | None = None
     """Side of the distillation's window in heatmap pixels (default: the loss's own, kl 7, published
     8)."""
     hhd_weight: float | None = None
-    """Weight of the distillation (default: the loss's own, kl 1, published 0.5)."""
+    """Weight of the loss beside the coordinates' (default: its own, published 0.5, others 1)."""
     match_gradients: bool = False
     """Set the distillation's weight once, at the first step, so that its gradient norm at the
     logits is hhd_weight times that of the coordinate loss."""
@@ -96,12 +127,24 @@ class Recipe:
     """Passes over the training data."""
     batch_size: int = 32
     """Crops a step."""
+    optimiser: Literal["adamw", "adam"] = "adamw"
+    """Adam adds weight_decay to the gradient, AdamW to the step."""
     lr: float = 1e-3
-    """Peak learning rate of AdamW under the one-cycle schedule."""
+    """Peak learning rate."""
     weight_decay: float = 0.01
-    """AdamW's weight decay."""
+    """The optimiser's weight decay."""
+    schedule: Literal["one_cycle", "multistep"] = "one_cycle"
+    """One cycle, or a linear warm-up and falls at milestones (HRNet, mmpose)."""
     warmup: float = 0.3
-    """Share of the steps in which the learning rate rises."""
+    """One cycle: share of the steps in which the learning rate rises."""
+    warmup_steps: int = 0
+    """Multistep: steps in which the learning rate rises from warmup_factor of its peak."""
+    warmup_factor: float = 0.001
+    """Multistep: where the learning rate starts, a share of its peak."""
+    milestones: tuple[int, ...] = (170, 200)
+    """Multistep: after these epochs the learning rate is multiplied by lr_gamma."""
+    lr_gamma: float = 0.1
+    """Multistep: factor at a milestone."""
     clip_norm: float = 0.0
     """Clip the gradient's norm to this; 0 does not."""
     seed: int = 0
@@ -117,10 +160,24 @@ class Recipe:
     """Integral students at evaluation: expectation over the whole map or around its peak."""
     decode_window: int = 9
     """Side of the local soft-argmax in heatmap pixels, odd, up to 999."""
+    heatmap_decode: Literal["plain", "quarter", "quarter_hrnet", "dark", "dark_udp"] = "dark"
+    """How heatmap networks' maps are read, see hhd/evaluation/decode.py."""
+    confidence: Literal["mass", "constant"] = "mass"
+    """Integral students: the softmax's mass around the joint, or 1 as in mmpose (costs AP)."""
     flip_test: Literal["none", "coordinates", "heatmaps"] = "none"
     """Average with the mirrored picture at evaluation."""
+    flip_shift: Literal["exact", "cell", "none"] = "exact"
+    """How far mirrored heatmaps move: the grids' offset, or a whole cell (HRNet, mmpose)."""
     coco_ap: bool = False
     """Also evaluate COCO AP with the skeleton's sigmas."""
+    score: Literal["bbox", "keypoint", "bbox_keypoint", "bbox_rle"] = "bbox_keypoint"
+    """COCO AP: a person's score, from its box's and its joints' (mmpose score_mode)."""
+    nms: Literal["oks", "soft_oks", "none"] = "oks"
+    """COCO AP: suppression of poses that are alike."""
+    nms_threshold: float = 0.9
+    """COCO AP: OKS from which poses are alike."""
+    area_of_box: bool = False
+    """COCO AP: annotations without an area get .53 of their box's (CrowdPose, AI Challenger)."""
     evaluate_every: int = 1
     """Epochs between evaluations; the last epoch is always evaluated."""
 
@@ -143,6 +200,8 @@ class Recipe:
             "checkpoint_every",
             "log_every",
             "window",
+            "lr_gamma",
+            "nms_threshold",
         ):
             value = getattr(self, name)
             if value is not None and not value > 0:
@@ -155,6 +214,14 @@ class Recipe:
             "weight_decay",
             "seed",
             "teacher_gate",
+            "scale_factor",
+            "rotation_factor",
+            "rotation_probability",
+            "flip_probability",
+            "half_body_probability",
+            "shift_probability",
+            "warmup_steps",
+            "warmup_factor",
         ):
             value = getattr(self, name)
             if value is not None and not value >= 0:
@@ -168,16 +235,38 @@ class Recipe:
         if not 0 < self.warmup < 1:
             raise ValueError(f"warmup is {self.warmup}; it takes a share between 0 and 1")
         check_decode_window(self.decode_window)
-        distils = self.loss != "none"
-        if distils and self.task == "heatmap":
+        if list(self.milestones) != sorted(self.milestones):
+            raise ValueError(f"milestones is {list(self.milestones)}; it takes rising epochs")
+        if self.scale_factor >= 1:
+            raise ValueError(f"scale_factor is {self.scale_factor}; it takes a share below 1")
+        if (self.affine == "udp") != (self.target == "udp") and self.task == "heatmap":
+            raise ValueError(
+                f"affine is {self.affine} and target is {self.target}; udp goes with udp"
+            )
+        if (self.heatmap_decode == "dark_udp") != (self.affine == "udp") and self.task == "heatmap":
+            raise ValueError(
+                f"affine is {self.affine} and heatmap_decode is {self.heatmap_decode}; "
+                "dark_udp goes with affine udp"
+            )
+        if self.affine == "udp" and self.teacher_maps is not None:
+            raise ValueError("affine is udp, but teacher_maps lie on the standard grid")
+        if self.loss != "none" and self.task == "heatmap":
             raise ValueError(
                 f"loss is {self.loss}, but task is heatmap; distillation is for integral students"
             )
-        if distils == (self.teacher is None and self.teacher_maps is None):
-            needs = "needs" if distils else "takes no"
+        if self.match_gradients and self.loss not in ("published", "kl"):
+            raise ValueError(
+                f"match_gradients is true, but loss is {self.loss}; it takes published or kl"
+            )
+        if self.distils() == (self.teacher is None and self.teacher_maps is None):
+            needs = "needs" if self.distils() else "takes no"
             raise ValueError(f"loss is {self.loss}, which {needs} teacher or teacher_maps")
         if self.teacher is not None and self.teacher_maps is not None:
             raise ValueError("teacher and teacher_maps are both given; it takes one of them")
+
+    def distils(self) -> bool:
+        """Whether the loss takes a teacher's maps."""
+        return self.loss not in ("none", "js")
 
     def distillation(self) -> tuple[int, float]:
         """Window and weight of the distillation, the loss's own where the recipe names none."""

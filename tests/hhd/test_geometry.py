@@ -7,15 +7,18 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from golden_codecs import cases
 
 from hhd.data.affine import (
     box_to_crop,
+    cells_per_pixel,
     compose,
     crop_affine,
     flip_affine,
     invert,
     transform_points,
 )
+from hhd.data.skeleton import load_skeleton
 
 CASES = [
     ((60.0, 41.5), 80.0, 0.0, (96, 96)),
@@ -39,8 +42,7 @@ def test_closed_form_is_the_affine_of_three_points(center, width, rotation, size
 
 
 def test_golden_matrices(golden: Path):
-    cases = json.loads((golden / "warp.json").read_text())["matrices"]
-    for case in cases:
+    for case in json.loads((golden / "warp.json").read_text())["matrices"]:
         matrix = crop_affine(
             case["center"], case["scale_wh_px"], case["rot_deg"], tuple(case["output_size_wh"])
         )
@@ -64,14 +66,22 @@ def test_golden_boxes(golden: Path):
             np.testing.assert_allclose(size, case[f"fixed_scale_{name}"], atol=1e-3, rtol=1e-4)
 
 
+def test_golden_udp_matrices(golden: Path):
+    for case in json.loads((golden / "warp.json").read_text())["matrices"]:
+        size = tuple(case["output_size_wh"])
+        matrix = crop_affine(case["center"], case["scale_wh_px"], case["rot_deg"], size, "udp")
+        np.testing.assert_allclose(matrix, case["get_udp_warp_matrix"], atol=1e-3, rtol=1e-4)
+
+
 def test_golden_crops(golden: Path):
-    cases = [c for c in json.loads((golden / "warp_crops.json").read_text()) if not c["udp"]]
-    assert len(cases) == 2
-    for case in cases:
+    crops = json.loads((golden / "warp_crops.json").read_text())
+    assert [case["udp"] for case in crops] == [False, True, False, True]
+    for case in crops:
         x1, y1, x2, y2 = case["bbox_xyxy"]
         size = tuple(case["size"])
         center, extent = box_to_crop((x1, y1, x2 - x1, y2 - y1), size[0] / size[1])
-        matrix = crop_affine(center, extent, case["rot"], size)
+        affine = "udp" if case["udp"] else "standard"
+        matrix = crop_affine(center, extent, case["rot"], size, affine)
         points = transform_points(np.array(case["points"]), matrix)
         np.testing.assert_allclose(points, case["points_out"], atol=1e-2)
         source = cv2.imread(str(golden / case["source"]))
@@ -79,6 +89,40 @@ def test_golden_crops(golden: Path):
         difference = np.abs(crop.astype(int) - cv2.imread(str(golden / case["file"])))
         assert difference.mean() < 0.5
         assert (difference <= 3).mean() >= 0.99
+
+
+def test_golden_mirrored_joints(golden: Path):
+    found = cases(golden, "hrnet_fliplr_joints")
+    assert [case["K"] for case in found] == [17, 16]
+    for case, name in zip(found, ("coco17", "mpii16"), strict=True):
+        order = load_skeleton(name).flip_order()
+        arrays = case["arrays"]
+        points = transform_points(
+            arrays["keypoints"].astype(np.float64)[order], flip_affine(case["width"])
+        )
+        visible = arrays["visible"][order]
+        np.testing.assert_array_equal(visible, arrays["joints_vis"][:, 0])
+        expected = arrays["joints"][:, :2]
+        np.testing.assert_allclose(points * (visible > 0)[:, None], expected, atol=1e-4)
+
+
+def test_corners_lie_on_corners_under_udp():
+    """UDP: the box's corners are the first and last pixels, and the first and last cells."""
+    matrix = crop_affine((50, 40), (60, 80), 0.0, (192, 256), "udp")
+    corners = transform_points(np.array([[20.0, 0.0], [80.0, 80.0]]), matrix)
+    np.testing.assert_allclose(corners, [[0, 0], [191, 255]], atol=1e-9)
+    cells = corners * cells_per_pixel((192, 256), (48, 64), "udp")
+    np.testing.assert_allclose(cells, [[0, 0], [47, 63]], atol=1e-9)
+
+
+def test_udp_turns_the_other_way():
+    point = np.array([[10.0, 0.0]])
+    standard, udp = (
+        transform_points(point, crop_affine((0, 0), (50, 50), 30.0, (100, 100), affine))[0]
+        - [50 - 0.5 * (affine == "udp")] * 2
+        for affine in ("standard", "udp")
+    )
+    assert standard[1] < 0 < udp[1]
 
 
 def test_inverse_undoes_and_points_go_round():
@@ -101,5 +145,5 @@ def test_mirror_in_the_matrix_equals_hrnets_mirrored_image():
 
 
 def test_a_crop_without_width_is_refused():
-    with pytest.raises(ValueError, match="size has width 0"):
+    with pytest.raises(ValueError, match=r"size is 0.0 x 4.0; a crop needs a positive width"):
         crop_affine((1, 1), (0, 4), 0, (8, 8))

@@ -1,0 +1,45 @@
+"""The optimiser and the learning rate over a run's steps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
+
+from hhd.train.recipe import Recipe
+
+
+def build_optimiser(
+    parameters: Iterable[torch.nn.Parameter], recipe: Recipe
+) -> torch.optim.Optimizer:
+    """The recipe's optimiser at its peak learning rate."""
+    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[recipe.optimiser]
+    return kind(parameters, lr=recipe.lr, weight_decay=recipe.weight_decay)
+
+
+def build_schedule(
+    optimiser: torch.optim.Optimizer, recipe: Recipe, steps_per_epoch: int
+) -> LRScheduler:
+    """To be stepped after every training step."""
+    if recipe.schedule == "one_cycle":
+        return OneCycleLR(
+            optimiser,
+            max_lr=recipe.lr,
+            total_steps=steps_per_epoch * recipe.epochs,
+            pct_start=recipe.warmup,
+        )
+    return LambdaLR(optimiser, lambda step: lr_factor(step, recipe, steps_per_epoch))
+
+
+def lr_factor(step: int, recipe: Recipe, steps_per_epoch: int) -> float:
+    """Share of the peak learning rate that ``step``, from 0, is made with.
+
+    mmengine's LinearLR by iteration times MultiStepLR by epoch: the warm-up's first step has
+    ``warmup_factor``, its last 1; the first step after a milestone's epoch has the lower rate.
+    """
+    factor = recipe.lr_gamma ** sum(step >= m * steps_per_epoch for m in recipe.milestones)
+    if step < recipe.warmup_steps - 1:
+        share = step / (recipe.warmup_steps - 1)
+        factor *= recipe.warmup_factor + (1 - recipe.warmup_factor) * share
+    return factor
