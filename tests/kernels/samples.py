@@ -1,6 +1,6 @@
 """What the tests of `hhd_kernels` draw from: backends, dtypes, layouts, maps and targets.
 
-HHD_TEST_DEVICE=cuda runs the same tests on a GPU: `conftest.py` makes it torch's default device.
+HHD_TEST_DEVICE=cuda makes a GPU torch's default device, and runs the same tests there.
 """
 
 import os
@@ -18,6 +18,8 @@ import oracle
 Array = NDArray[np.float64]
 
 DEVICE = os.environ.get("HHD_TEST_DEVICE", "cpu")
+if DEVICE != "cpu":
+    torch.set_default_device(DEVICE)
 BACKENDS = {"cpu": ["reference", "cpu"], "cuda": ["reference", "cuda", "triton"]}[DEVICE]
 FUSED = [name for name in BACKENDS if name != "reference"]
 
