@@ -69,6 +69,12 @@ def _compiler() -> str:
     return os.environ.get("CXX") or "g++"
 
 
+def compilers_own(tool: str) -> str:
+    """The path of a tool that belongs to the compiler, such as gcov."""
+    command = [_compiler(), f"-print-prog-name={tool}"]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
 def _rules() -> str:
     lines = [
         "rule compile",

@@ -4,7 +4,6 @@ A call runs forward, in reverse and in a random order, into outputs full of diff
 writes nothing between the elements and nothing into the inputs.
 """
 
-import ctypes
 import itertools
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from executor.library import LIMIT, ORDERS, Library, LossReduction, Memory
+from executor.library import LIMIT, ORDERS, Library, LossReduction
 from sanitize import calls
 from sanitize.calls import LossArgs, LossInputs, Result, loss_arrays
 from sanitize.memory import Array, Strides, accumulate

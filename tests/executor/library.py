@@ -126,8 +126,9 @@ class Library:
         if error is not None:
             raise ExecutorError(f"{op}: {error.decode()}")
 
-    def plant(self, bug: str, at: Site = Site("", "", 0)) -> None:
+    def plant(self, bug: str, at: Site | None = None) -> None:
         """A bug of PLANTS at a site, from now on."""
+        at = at or Site("", "", 0)
         self._c.hhd_plant(
             ctypes.c_int64(PLANTS.index(bug)), at.file.encode(), ctypes.c_int64(at.line)
         )
