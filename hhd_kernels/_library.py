@@ -1,7 +1,8 @@
 """Loads the compiled ops (`libhhd_kernels.so`, beside this file) and registers their Python half.
 
-The library holds the schemas and the kernels; shape functions ("fakes") and autograd formulas are
-in the op's Python file. Without the library the registration helpers do nothing.
+The library holds the schemas and the kernels of `torch.ops.hhd`; shape functions ("fakes") and
+autograd formulas are in the op's Python file. They are recorded here, since another family of the
+same ops (`hhd_kernels.triton`) has them too; without the library they are not registered.
 """
 
 import ctypes
@@ -54,19 +55,41 @@ def has_kernels(dispatch_key: str) -> bool:
     )
 
 
+FAKES: dict[str, Callable[..., Any]] = {}
+"""The function that gives an op's outputs without data; its signature is the op's."""
+_FORMULAS: dict[str, tuple[Callable[..., Any], Callable[..., None] | None]] = {}
+_CONSTANTS: list[str] = []
+
+
 def fake(op: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Decorator: the function gives the op's outputs without data."""
-    if ERROR is not None:
-        return lambda function: function
-    return torch.library.register_fake(f"hhd::{op}")
+
+    def record(function: Callable[..., Any]) -> Callable[..., Any]:
+        FAKES[op] = function
+        if ERROR is None:
+            torch.library.register_fake(f"hhd::{op}", function)
+        return function
+
+    return record
 
 
 def autograd(
     op: str, backward: Callable[..., Any], setup_context: Callable[..., None] | None = None
 ) -> None:
-    """Register the op's derivative."""
+    """Register the op's derivative, `backward(ops, ctx, *grads)`; `ops` is the op's own family."""
+    _FORMULAS[op] = backward, setup_context
     if ERROR is None:
-        torch.library.register_autograd(f"hhd::{op}", backward, setup_context=setup_context)
+        _register_autograd("hhd", op)
+
+
+def _register_autograd(namespace: str, op: str) -> None:
+    backward, setup_context = _FORMULAS[op]
+    ops = getattr(torch.ops, namespace)
+    torch.library.register_autograd(
+        f"{namespace}::{op}",
+        lambda ctx, *grads: backward(ops, ctx, *grads),
+        setup_context=setup_context,
+    )
 
 
 _implementations = torch.library.Library("hhd", "IMPL") if ERROR is None else None
@@ -74,14 +97,25 @@ _implementations = torch.library.Library("hhd", "IMPL") if ERROR is None else No
 
 def no_derivative(op: str) -> None:
     """Make the op's outputs constants for autograd, at no cost per call."""
+    _CONSTANTS.append(op)
     if _implementations is not None:
         _implementations.impl(op, torch.library.fallthrough_kernel, "Autograd")
+
+
+def register_python_half(library: torch.library.Library, namespace: str) -> None:
+    """Give another family, whose ops `library` has defined, what the files of the ops recorded."""
+    for op, function in FAKES.items():
+        torch.library.register_fake(f"{namespace}::{op}", function, lib=library)
+    for op in _FORMULAS:
+        _register_autograd(namespace, op)
+    for op in _CONSTANTS:
+        library.impl(op, torch.library.fallthrough_kernel, "Autograd")
 
 
 def first_derivative_only(op: str) -> None:
     """Make a second derivative through `<op>_backward` an error that says what to do."""
 
-    def refuse(ctx: Any, *grads: Any) -> None:
+    def refuse(ops: Any, ctx: Any, *grads: Any) -> None:
         raise RuntimeError(second_derivative(op))
 
     autograd(f"{op}_backward", refuse)

@@ -8,7 +8,9 @@ runs its plain-PyTorch reference, and the process is told so once.
 import os
 import warnings
 from dataclasses import dataclass
+from importlib.util import find_spec
 from types import TracebackType
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -77,9 +79,10 @@ def resolve(op: str, tensor: Tensor) -> str:
         name = "cpu" if device == "meta" else device
         if name == "cpu" and _CAPABILITY_ERROR is not None:
             raise RuntimeError(f"hhd_kernels.{op}: {_CAPABILITY_ERROR}")
-        if name in BACKENDS and obstacle(name, device) is None:
-            _refuse_other_derivatives(op, tensor)
-            return name
+        for candidate in _candidates(name):
+            if obstacle(candidate, device) is None:
+                _refuse_other_derivatives(op, tensor)
+                return candidate
         _tell(device)
         return "reference"
     reason = obstacle(_chosen, device)
@@ -88,6 +91,21 @@ def resolve(op: str, tensor: Tensor) -> str:
     if _chosen != "reference":
         _refuse_other_derivatives(op, tensor)
     return _chosen
+
+
+def _candidates(native: str) -> list[str]:
+    """The fused backends that a device's tensors may run on unasked, the preferred first."""
+    if native == "cpu":
+        return ["cpu"]
+    return [native, "triton"] if native in BACKENDS else ["triton"]
+
+
+def ops(op: str, tensor: Tensor) -> Any:
+    """The family of ops that has `op` for `tensor`; None: its reference runs. See `resolve`."""
+    name = resolve(op, tensor)
+    if name == "reference":
+        return None
+    return torch.ops.hhd_triton if name == "triton" else torch.ops.hhd
 
 
 def in_transform() -> bool:
@@ -124,10 +142,24 @@ def obstacle(name: str, device: str) -> str | None:
     if name == "reference":
         return None
     if name == "triton":
-        return "this version has no Triton kernels"
+        return _triton_obstacle(device)
     if device not in (name, "meta"):
         return f"the tensor is on {device}"
     return _CPU_ABSENT if name == "cpu" else _CUDA_ABSENT
+
+
+_TRITON_ABSENT = None if find_spec("triton") else "triton is not installed"
+_TRITON_DEVICES = ("cpu", "cuda", "xpu", "meta")  # AMD GPUs are cuda
+# Triton itself reads it when a kernel is defined, that is, once.
+_INTERPRETS = os.environ.get("TRITON_INTERPRET") == "1"
+
+
+def _triton_obstacle(device: str) -> str | None:
+    if _TRITON_ABSENT is not None:
+        return _TRITON_ABSENT
+    if device == "cpu" and not _INTERPRETS:
+        return "the tensor is on cpu, where Triton has only an interpreter (TRITON_INTERPRET=1)"
+    return None if device in _TRITON_DEVICES else f"Triton has no backend for {device}"
 
 
 @torch.compiler.assume_constant_result
@@ -182,8 +214,9 @@ def explain(op: str, *tensors: Tensor) -> Explanation:
         cause = "chosen with use_backend or HHD_BACKEND"
     else:
         native = "cpu" if device == "meta" else device
-        backend = native if obstacles.get(native, "unknown device") is None else "reference"
-        cause = f"the default for {device}" if backend == native else "nothing faster can run"
+        fast = [name for name in _candidates(native) if obstacles[name] is None]
+        backend = fast[0] if fast else "reference"
+        cause = f"the default for {device}" if fast else "nothing faster can run"
     reasons = {
         name: f"runs: {cause}"
         if name == backend

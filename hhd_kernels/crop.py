@@ -44,9 +44,10 @@ def crop(
     rows, columns = checks.window("window", window)
     sampling_code = checks.choice("sampling", sampling, Sampling)
     border_code = checks.choice("border", border, Border)
-    if backend.resolve("crop", maps) == "reference":
+    ops = backend.ops("crop", maps)
+    if ops is None:
         return reference(maps, centers, rows, columns, sampling_code, border_code)
-    return torch.ops.hhd.crop(maps, centers, rows, columns, sampling_code, border_code)
+    return ops.crop(maps, centers, rows, columns, sampling_code, border_code)
 
 
 def reference(
@@ -182,9 +183,9 @@ def _setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     ctx.save_for_backward(maps, centers)
 
 
-def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+def _backward(ops: Any, ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     maps, centers = ctx.saved_tensors
-    grad = torch.ops.hhd.crop_backward(grad, maps, centers, ctx.sampling, ctx.border)
+    grad = ops.crop_backward(grad, maps, centers, ctx.sampling, ctx.border)
     return grad, None, None, None, None, None
 
 
@@ -194,9 +195,9 @@ def _setup_second(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     ctx.save_for_backward(centers)
 
 
-def _backward_second(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+def _backward_second(ops: Any, ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     (centers,) = ctx.saved_tensors
-    grad = torch.ops.hhd.crop(grad, centers, *ctx.window, ctx.sampling, ctx.border)
+    grad = ops.crop(grad, centers, *ctx.window, ctx.sampling, ctx.border)
     return grad, None, None, None, None
 
 

@@ -110,10 +110,11 @@ def loss_of(
     check_pair(logits, targets)
     if weight is not None:
         weight = checks.weight("weight", weight, "student_logits", logits)
-    if backend.resolve("hhd_loss", logits) == "reference":
+    ops = backend.ops("hhd_loss", logits)
+    if ops is None:
         return hhd_weight * reference(logits, targets, weight, options)
     arguments = (targets.centers, targets.windows, weight, None, *options, hhd_weight)
-    return call(torch.ops.hhd.hhd_loss, logits, *arguments)[0]
+    return call(ops, "hhd_loss", logits, *arguments)[0]
 
 
 def check_pair(logits: Tensor, targets: TeacherTargets) -> None:
@@ -283,8 +284,8 @@ def _backward_fake(grad: Tensor, factor: Tensor, logits: Tensor) -> Tensor:
     return torch.empty_like(logits)
 
 
-def call(op: Any, logits: Tensor, *arguments: Any) -> tuple[Tensor, ...]:
-    """Call a loss op so that autograd can have its gradient.
+def call(ops: Any, op: str, logits: Tensor, *arguments: Any) -> tuple[Tensor, ...]:
+    """Call a loss op of a family so that autograd can have its gradient.
 
     Normally the forward pass makes the gradient and keeps it. float16 could not hold it before a
     loss scaler's factor is in it, so there the backward pass makes it, factor included.
@@ -292,8 +293,8 @@ def call(op: Any, logits: Tensor, *arguments: Any) -> tuple[Tensor, ...]:
     wants_grad = torch.is_grad_enabled() and logits.requires_grad
     keeps_grad = wants_grad and logits.dtype != torch.float16
     if wants_grad and _is_plain_eager(logits):
-        return _EagerLoss.apply(logits, op, arguments, keeps_grad)
-    return op(logits, *arguments, keeps_grad)
+        return _EagerLoss.apply(logits, ops, op, arguments, keeps_grad)
+    return getattr(ops, op)(logits, *arguments, keeps_grad)
 
 
 def _is_plain_eager(x: Tensor) -> bool:
@@ -312,30 +313,32 @@ class _EagerLoss(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, logits: Tensor, op: Any, arguments: tuple[Any, ...], keeps_grad: bool
+        ctx: Any, logits: Tensor, ops: Any, op: str, arguments: tuple[Any, ...], keeps_grad: bool
     ) -> tuple[Tensor, ...]:
-        output = op(logits, *arguments, keeps_grad)
-        _save_inputs(ctx, op, logits, arguments)
+        output: tuple[Tensor, ...] = getattr(ops, op)(logits, *arguments, keeps_grad)
+        ctx.ops, ctx.op = ops, op
+        _save_inputs(ctx, logits, arguments)
         ctx.grad = output[-1] if keeps_grad else None
         _only_loss_is_differentiable(ctx, output)
         return output
 
     @staticmethod
     def backward(ctx: Any, factor: Tensor | None, *others: None) -> Any:
+        nothing = (None,) * 4
         if factor is None:
-            return None, None, None, None
+            return None, *nothing
         logits, arguments = _saved_inputs(ctx)
         grad, ctx.grad = ctx.grad, None
         if torch.is_grad_enabled():  # create_graph=True
-            grad = _remade_gradient(ctx.op, logits.detach(), arguments, None)
-            grad = torch.ops.hhd.loss_backward(grad, factor, logits.detach())
-            return grad + _NoDerivative.apply(logits), None, None, None
+            grad = _remade_gradient(ctx.ops, ctx.op, logits.detach(), arguments, None)
+            grad = ctx.ops.loss_backward(grad, factor, logits.detach())
+            return grad + _NoDerivative.apply(logits), *nothing
         if grad is None:
-            return _remade_gradient(ctx.op, logits, arguments, factor), None, None, None
+            return _remade_gradient(ctx.ops, ctx.op, logits, arguments, factor), *nothing
         # Reading a CPU scalar needs no sync.
         if not (_is_plain_eager(factor) and factor.device.type == "cpu" and factor.item() == 1):
-            grad = torch.ops.hhd.loss_backward(grad, factor, logits)
-        return grad, None, None, None
+            grad = ctx.ops.loss_backward(grad, factor, logits)
+        return grad, *nothing
 
 
 GRAD_SCALE = {"hhd_loss": 3, "joint_loss": 5}
@@ -343,15 +346,16 @@ GRAD_SCALE = {"hhd_loss": 3, "joint_loss": 5}
 
 
 def _remade_gradient(
-    op: Any, logits: Tensor, arguments: tuple[Any, ...], factor: Tensor | None
+    ops: Any, op: str, logits: Tensor, arguments: tuple[Any, ...], factor: Tensor | None
 ) -> Tensor:
     """The gradient times the upstream factor, from the inputs."""
-    place = GRAD_SCALE[op.__name__.split(".")[0]]
-    return op(logits, *arguments[:place], factor, *arguments[place + 1 :], True)[-1]
+    place = GRAD_SCALE[op]
+    arguments = (*arguments[:place], factor, *arguments[place + 1 :])
+    grad: Tensor = getattr(ops, op)(logits, *arguments, True)[-1]
+    return grad
 
 
-def _save_inputs(ctx: Any, op: Any, logits: Tensor, arguments: tuple[Any, ...]) -> None:
-    ctx.op = op
+def _save_inputs(ctx: Any, logits: Tensor, arguments: tuple[Any, ...]) -> None:
     ctx.plain = tuple(None if isinstance(a, Tensor) else a for a in arguments)
     ctx.save_for_backward(logits, *(a if isinstance(a, Tensor) else None for a in arguments))
 
@@ -377,18 +381,20 @@ def loss_autograd(op: str) -> None:
         if keeps_grad:
             ctx.save_for_backward(output[-1], logits)
         else:
-            _save_inputs(ctx, getattr(torch.ops.hhd, op), logits, tuple(arguments))
+            _save_inputs(ctx, logits, tuple(arguments))
         _only_loss_is_differentiable(ctx, output)
 
-    def backward(ctx: Any, factor: Tensor | None, *others: None) -> tuple[Tensor | None, ...]:
+    def backward(
+        ops: Any, ctx: Any, factor: Tensor | None, *others: None
+    ) -> tuple[Tensor | None, ...]:
         nothing = (None,) * (ctx.arguments - 1)
         if factor is None:
             return None, *nothing
         if ctx.keeps_grad:
             grad, logits = ctx.saved_tensors
-            return torch.ops.hhd.loss_backward(grad, factor, logits), *nothing
+            return ops.loss_backward(grad, factor, logits), *nothing
         logits, arguments = _saved_inputs(ctx)
-        return _remade_gradient(ctx.op, logits.detach(), arguments, factor), *nothing
+        return _remade_gradient(ops, op, logits.detach(), arguments, factor), *nothing
 
     _library.autograd(op, backward, setup)
 
@@ -412,12 +418,14 @@ def _setup_scaling(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor], output: Tens
     ctx.save_for_backward(*inputs)
 
 
-def _scaling_backward(ctx: Any, grad_scaled: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+def _scaling_backward(
+    ops: Any, ctx: Any, grad_scaled: Tensor
+) -> tuple[Tensor | None, Tensor | None, None]:
     grad, factor, logits = ctx.saved_tensors
     wants_grad, wants_factor, wants_logits = ctx.needs_input_grad
     if wants_logits:
         raise RuntimeError(_library.second_derivative("loss_backward"))
-    by_grad = torch.ops.hhd.loss_backward(grad_scaled, factor, logits) if wants_grad else None
+    by_grad = ops.loss_backward(grad_scaled, factor, logits) if wants_grad else None
     by_factor = (grad_scaled.to(factor.dtype) * grad).sum() if wants_factor else None
     return by_grad, by_factor, None
 

@@ -185,10 +185,11 @@ def joint_and_grad_of(
     inputs = _checked(logits.detach(), targets, target_coords, weight, teacher_weight, hhd, joint)
     if grad_scale is not None:
         checks.scalar("grad_scale", grad_scale, "student_logits", logits)
-    if backend.resolve("joint_loss", inputs.logits) == "reference":
+    ops = backend.ops("joint_loss", inputs.logits)
+    if ops is None:
         return _reference_and_grad(inputs, grad_scale)
     arguments = inputs.arguments(grad_scale)
-    *terms, grad = torch.ops.hhd.joint_loss(inputs.logits, *arguments, True)
+    *terms, grad = ops.joint_loss(inputs.logits, *arguments, True)
     return JointLoss(*terms), grad
 
 
@@ -203,9 +204,10 @@ def joint_of(
 ) -> JointLoss:
     """`joint_loss` with checked options."""
     inputs = _checked(logits, targets, target_coords, weight, teacher_weight, hhd, joint)
-    if backend.resolve("joint_loss", logits) == "reference":
+    ops = backend.ops("joint_loss", logits)
+    if ops is None:
         return reference(inputs)
-    *terms, _ = call(torch.ops.hhd.joint_loss, logits, *inputs.arguments(None))
+    *terms, _ = call(ops, "joint_loss", logits, *inputs.arguments(None))
     return JointLoss(*terms)
 
 

@@ -35,9 +35,10 @@ def locate_teacher(heatmaps: Tensor, refine: str = "none", *, blur_kernel: int =
     checks.maps("heatmaps", heatmaps)
     code = checks.choice("refine", refine, Refine)
     checks.odd("blur_kernel", blur_kernel)
-    if backend.resolve("locate_teacher", heatmaps) == "reference":
+    ops = backend.ops("locate_teacher", heatmaps)
+    if ops is None:
         return teacher_reference(heatmaps, code, blur_kernel)
-    return torch.ops.hhd.locate_teacher(heatmaps, code, blur_kernel)
+    return ops.locate_teacher(heatmaps, code, blur_kernel)
 
 
 def locate_student(
@@ -72,9 +73,10 @@ def locate_student(
     code = checks.choice("mode", mode, Locate)
     beta = checks.positive("beta", beta)
     rows, columns = checks.window("window", window)
-    if backend.resolve("locate_student", logits) == "reference":
+    ops = backend.ops("locate_student", logits)
+    if ops is None:
         return student_reference(logits, teacher_centers, code, beta, rows, columns)
-    return torch.ops.hhd.locate_student(logits, teacher_centers, code, beta, rows, columns)
+    return ops.locate_student(logits, teacher_centers, code, beta, rows, columns)
 
 
 @torch.no_grad()

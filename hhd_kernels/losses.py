@@ -4,10 +4,13 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from hhd_kernels import checks
+from hhd_kernels import checks, triton
 from hhd_kernels.hhd_loss import hhd_options, loss_of
 from hhd_kernels.joint_loss import JointLoss, joint_and_grad_of, joint_of, joint_options
 from hhd_kernels.teacher_targets import TeacherTargets, target_options, targets_of
+
+# The imports above are the files of all ops.
+triton.register()
 
 _KL_TEACHERS = ("softmax", "l1_positive")
 

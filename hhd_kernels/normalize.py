@@ -24,9 +24,10 @@ def normalize(x: Tensor, kind: str, *, beta: float = 1.0, eps: float = 1e-6) -> 
     checks.maps("x", x)
     code = checks.choice("kind", kind, Normalize)
     beta, eps = checks.positive("beta", beta), checks.positive("eps", eps)
-    if backend.resolve("normalize", x) == "reference":
+    ops = backend.ops("normalize", x)
+    if ops is None:
         return reference(x, code, beta, eps)
-    return torch.ops.hhd.normalize(x, code, beta, eps)
+    return ops.normalize(x, code, beta, eps)
 
 
 def reference(x: Tensor, kind: int, beta: float, eps: float) -> Tensor:
@@ -76,9 +77,9 @@ def _setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     ctx.save_for_backward(x)
 
 
-def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+def _backward(ops: Any, ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     (x,) = ctx.saved_tensors
-    return torch.ops.hhd.normalize_backward(grad, x, *ctx.options), None, None, None
+    return ops.normalize_backward(grad, x, *ctx.options), None, None, None
 
 
 _library.autograd("normalize", _backward, _setup)

@@ -31,9 +31,10 @@ def soft_argmax(
     checks.maps("logits", logits)
     beta = checks.positive("beta", beta)
     size = 0 if window is None else checks.odd("window", window)
-    if backend.resolve("soft_argmax", logits) == "reference":
+    ops = backend.ops("soft_argmax", logits)
+    if ops is None:
         return reference(logits, beta, size)
-    return torch.ops.hhd.soft_argmax(logits, beta, size)
+    return ops.soft_argmax(logits, beta, size)
 
 
 def reference(logits: Tensor, beta: float, window: int) -> tuple[Tensor, Tensor]:
@@ -102,12 +103,12 @@ def _setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> 
 
 
 def _backward(
-    ctx: Any, grad_coords: Tensor | None, grad_confidence: None
+    ops: Any, ctx: Any, grad_coords: Tensor | None, grad_confidence: None
 ) -> tuple[Tensor | None, ...]:
     if grad_coords is None:
         return None, None, None
     (logits,) = ctx.saved_tensors
-    grad = torch.ops.hhd.soft_argmax_backward(grad_coords, logits, ctx.beta, ctx.window)
+    grad = ops.soft_argmax_backward(grad_coords, logits, ctx.beta, ctx.window)
     return grad, None, None
 
 

@@ -93,9 +93,10 @@ def teacher_targets(
 
 def targets_of(heatmaps: Tensor, options: TargetOptions) -> TeacherTargets:
     """`teacher_targets` of checked arguments."""
-    if backend.resolve("teacher_targets", heatmaps) == "reference":
+    ops = backend.ops("teacher_targets", heatmaps)
+    if ops is None:
         return reference(heatmaps, options)
-    return TeacherTargets(*torch.ops.hhd.teacher_targets(heatmaps, *options))
+    return TeacherTargets(*ops.teacher_targets(heatmaps, *options))
 
 
 @torch.no_grad()
