@@ -11,7 +11,10 @@ class PoseModel(nn.Module):
 
     stride: int
     multiple: int
-    final: nn.Conv2d
+
+    def last_convolution(self) -> nn.Conv2d:
+        """The layer that gives the maps."""
+        raise NotImplementedError
 
     def check_input_size(self, size: tuple[int, int]) -> None:
         """``ValueError`` unless the network takes images of ``size``, (width, height)."""
@@ -26,9 +29,10 @@ def start_from_zero_maps(model: PoseModel) -> None:
 
     Most of a target map is 0; from larger maps squared error spends its first epochs on that alone.
     """
-    nn.init.normal_(model.final.weight, std=0.001)
-    if model.final.bias is not None:
-        nn.init.zeros_(model.final.bias)
+    final = model.last_convolution()
+    nn.init.normal_(final.weight, std=0.001)
+    if final.bias is not None:
+        nn.init.zeros_(final.bias)
 
 
 def channels_last(model: PoseModel) -> PoseModel:

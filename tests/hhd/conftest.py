@@ -1,10 +1,12 @@
 """Generated data shared by the tests of the training package, and the folder of real data."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from hhd.data.skeleton import Skeleton, load_skeleton
 from hhd.data.synthetic import write_dataset
@@ -18,6 +20,15 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"real data is absent: no folder {folder} (set HHD_SHARED)")
     return folder
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """For networks on pictures too small for several threads to be any faster."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

@@ -1,40 +1,192 @@
 """Networks: shapes, sizes, ImageNet weights by name, and model files."""
 
 import json
+import math
 import sys
 from dataclasses import asdict, replace
 
 import pytest
 import torch
+import torch.nn.functional as F
 from safetensors.torch import save_file
+from torch.utils.flop_counter import FlopCounterMode
 
 from hhd.extras import missing_extra_message
 from hhd.models import MODELS, build_model
 from hhd.models.base import start_from_zero_maps
 from hhd.models.efficientnet_lite import SameConv2d
 from hhd.models.files import ModelCard, load_model, save_model
+from hhd.models.litehrnet import CrossResolutionWeighting
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+aten = torch.ops.aten
 
 
 def card(lsp14, name: str) -> ModelCard:
     return ModelCard(name, "integral", (64, 64), 1.25, 10.0, 1.5, lsp14)
 
 
-@pytest.mark.parametrize("name", MODELS)
-def test_maps_are_half_the_input(name):
+OWN = [name for name in MODELS if not name.startswith("vitpose")]
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_maps_are_the_input_over_the_stride(name):
     model = build_model(name, 14).eval()
     with torch.no_grad():
         maps = model(torch.zeros(2, 3, 96, 64))
-    assert maps.shape == (2, 14, 48, 32)
-    assert model.stride == 2
+    assert model.stride == (2 if name.startswith(("small", "lite0")) else 4)
+    assert maps.shape == (2, 14, 96 // model.stride, 64 // model.stride)
+    model.check_input_size((64, 96))
+    assert model.last_convolution().out_channels == 14
 
 
 def test_parameter_counts():
-    millions = {
-        name: sum(p.numel() for p in build_model(name, 14).parameters()) / 1e6 for name in MODELS
-    }
+    millions = {name: parameters(build_model(name, 14)) / 1e6 for name in OWN}
     assert 0.65 < millions["lite0_student"] < 0.75
     assert 2.9 < millions["lite0_teacher"] < 3.1
     assert millions["small_student"] < millions["small_teacher"] / 3
+    assert millions["phone"] < 0.2
+
+
+def parameters(model: torch.nn.Module) -> int:
+    return sum(p.numel() for p in model.parameters())
+
+
+# What others count besides the multiply-adds of convolutions, an operation a value.
+ELEMENTWISE = {
+    aten._native_batch_norm_legit_no_training: 2,
+    aten.relu: 1,
+    aten.relu_: 1,
+    aten.hardtanh_: 1,
+    aten.sigmoid: 1,
+}
+
+
+def multiply_adds(model: torch.nn.Module, elementwise: bool) -> int:
+    """Of one 256 x 192 image. torch counts 2 FLOPs a multiply-add, the field's tables 1."""
+
+    def of(operations: int):
+        return lambda *_shapes, out_shape, **_options: 2 * operations * math.prod(first(out_shape))
+
+    def first(shape):
+        return first(shape[0]) if isinstance(shape[0], (tuple, list, torch.Size)) else shape
+
+    counted = {op: of(n) for op, n in ELEMENTWISE.items()} if elementwise else {}
+    with FlopCounterMode(display=False, custom_mapping=counted) as counter, torch.no_grad():
+        model(torch.zeros(1, 3, 256, 192, device="meta"))
+    return counter.get_total_flops() // 2
+
+
+@pytest.mark.parametrize(
+    ("name", "millions", "operations", "unit", "elementwise"),
+    [
+        # HRNet README: convolutions only, and "G" is 2^30.
+        ("hrnet_w32", 28.5, 7.1, 2**30, False),
+        ("hrnet_w48", 63.6, 14.6, 2**30, False),
+        # mmpose's get_flops: batch norm and activations too, and G is 1e9.
+        ("hrnet_w32", 28.54, 7.7, 1e9, True),
+        ("resnet50", 34.00, 5.46, 1e9, True),
+        ("mobilenetv2", 9.57, 1.59, 1e9, True),
+        ("shufflenetv2", 7.55, 1.37, 1e9, True),
+        # Lite-HRNet README: the same, and "M" is 2^20.
+        ("litehrnet18", 1.1, 205.2, 2**20, True),
+        ("litehrnet30", 1.8, 319.2, 2**20, True),
+    ],
+)
+def test_sizes_are_the_published_ones(name, millions, operations, unit, elementwise):
+    with torch.device("meta"):
+        model = build_model(name, 17).eval()
+    digits = len(str(millions).partition(".")[2])
+    assert round(parameters(model) / 1e6, digits) == millions
+    digits = len(str(operations).partition(".")[2])
+    assert round(multiply_adds(model, elementwise) / unit, digits) == operations
+
+
+def test_a_phone_can_run_it():
+    with torch.device("meta"):
+        model = build_model("phone", 17).eval()
+    assert multiply_adds(model, elementwise=False) < 60e6
+
+
+def test_heads_go_on_any_backbone():
+    for name, deconv, stride in (
+        ("litehrnet18", (32,), 2),
+        ("mobilenetv2", (), 32),
+        ("phone", (16, 8), 1),
+    ):
+        model = build_model(name, 5, deconv=deconv).eval()
+        with torch.no_grad():
+            maps = model(torch.zeros(1, 3, 64, 96))
+        assert model.stride == stride
+        assert maps.shape == (1, 5, 64 // stride, 96 // stride)
+    with pytest.raises(ValueError, match=r"deconv is \[8, 8, 8\]; .* up to 2 of them"):
+        build_model("litehrnet18", 5, deconv=(8, 8, 8))
+    with pytest.raises(ValueError, match="model small_student has a head of its own"):
+        build_model("small_student", 5, deconv=())
+
+
+def test_litehrnet_exports_with_any_size():
+    """Its pooling is of fixed windows; upstream's adaptive pooling stops at a dynamic size."""
+    weighting = CrossResolutionWeighting([8, 16]).eval()
+    cells = torch.export.Dim("cells", min=2, max=64)
+    sizes = [{2: 2 * cells, 3: 2 * cells}, {2: cells, 3: cells}]
+    branches = [torch.randn(2, 8, 12, 12), torch.randn(2, 16, 6, 6)]
+    program = torch.export.export(weighting, (branches,), dynamic_shapes=(sizes,))
+    assert not any("adaptive" in str(node.target) for node in program.graph.nodes)
+    branches = [torch.randn(2, 8, 16, 16), torch.randn(2, 16, 8, 8)]
+    torch.testing.assert_close(program.module()(branches), weighting(branches))
+
+
+def test_litehrnet_pools_as_upstream_does():
+    weighting = CrossResolutionWeighting([4, 8, 16]).eval()
+    branches = [torch.randn(1, 4, 24, 16), torch.randn(1, 8, 12, 8), torch.randn(1, 16, 6, 4)]
+    pooled = torch.cat([F.adaptive_avg_pool2d(x, (6, 4)) for x in branches], dim=1)
+    weights = weighting.conv2(weighting.conv1(pooled)).split([4, 8, 16], dim=1)
+    for got, x, weight in zip(weighting(branches), branches, weights, strict=True):
+        torch.testing.assert_close(got, x * F.interpolate(weight, size=x.shape[2:]))
+
+
+@pytest.mark.parametrize(("name", "experts"), [("vitpose_s", 1), ("vitpose_plus_s", 6)])
+def test_vitpose_is_transformers(name, experts):
+    transformers = pytest.importorskip("transformers", reason="extra vitpose is absent")
+    model = build_model(name, 17).eval()
+    backbone = model.backbone.config
+    assert backbone.num_experts == experts
+    config = transformers.VitPoseConfig(
+        backbone_config=backbone, num_labels=17, use_simple_decoder=False
+    )
+    original = transformers.VitPoseForPoseEstimation(config).eval()
+    original.load_state_dict(model.state_dict())
+    images = torch.randn(2, 3, 256, 192)
+    coco = torch.zeros(2, dtype=torch.long)
+    with torch.no_grad():
+        maps = original(images, dataset_index=coco if experts > 1 else None).heatmaps
+        torch.testing.assert_close(model(images), maps)
+    assert maps.shape == (2, 17, 256 // model.stride, 192 // model.stride)
+    assert model.last_convolution().out_channels == 17
+    with pytest.raises(ValueError, match=r"input_size is \[256, 256\]; ViTPose takes"):
+        model.check_input_size((256, 256))
+
+
+def test_any_network_of_timm():
+    pytest.importorskip("timm", reason="extra timm is absent")
+    for name, stride in (("resnet18", 4), ("vit_tiny_patch16_224", 4)):
+        model = build_model(f"timm/{name}", 5).eval()
+        assert model.stride == stride
+        with torch.no_grad():
+            assert model(torch.zeros(1, 3, 224, 224)).shape == (1, 5, 56, 56)
+    with pytest.raises(ValueError, match="timm says: Unknown model"):
+        build_model("timm/nonsense", 5)
+
+
+@pytest.mark.parametrize(
+    ("name", "module", "extra"),
+    [("vitpose_s", "transformers", "vitpose"), ("timm/resnet18", "timm", "timm")],
+)
+def test_networks_of_an_extra_name_it(monkeypatch, name, module, extra):
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(ModuleNotFoundError, match=rf"pip install 'hhd\[{extra}\]'"):
+        build_model(name, 17)
 
 
 def test_same_padding_is_tensorflows():
