@@ -20,6 +20,8 @@ HELP = """usage: hhd COMMAND ...
 
   hhd train RECIPE [--field value]...   train a teacher or a student; --help lists the fields
   hhd eval MODEL --annotations JSON     accuracy of a model.safetensors: PCK, AUC and COCO AP
+  hhd data check JSON --skeleton NAME   what is broken in a data set, file by file
+  hhd data preview RECIPE               a sheet of its augmented training crops, joints drawn
   hhd predict MODEL IMAGE...            joints of the person that fills each picture
   hhd demo                              a smoke test of it all on generated data, a few minutes
   hhd --version                         the version
@@ -42,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         return 2
     try:
-        COMMANDS[words[0]](words[1:])
+        status = COMMANDS[words[0]](words[1:])
     except ModuleNotFoundError as error:
         message = missing_extra_message(error.name or "")
         if message is None:
@@ -55,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as error:
         print(f"hhd: {error or 'interrupted'}", file=sys.stderr)
         return 130
-    return 0
+    return status or 0
 
 
 def train_command(words: Sequence[str]) -> None:
@@ -88,12 +90,28 @@ def eval_command(words: Sequence[str]) -> None:
         prog="hhd eval", description="Accuracy of a model on annotated pictures."
     )
     parser.add_argument("model", type=Path, help="model.safetensors that hhd train wrote")
-    parser.add_argument("--annotations", type=Path, required=True, help="COCO-style keypoint JSON")
+    parser.add_argument(
+        "--annotations", type=Path, required=True, help="COCO-style JSON, MPII's JSON or .mat"
+    )
     parser.add_argument(
         "--images", type=Path, help="folder of the pictures (default: images beside it)"
     )
+    parser.add_argument("--boxes", choices=("as_given", "hrnet", "mmpose"), default="as_given")
+    parser.add_argument("--detections", type=Path, help="COCO detection JSON: its boxes instead")
+    parser.add_argument("--detection-threshold", type=float, default=0.0, metavar="SCORE")
+    parser.add_argument("--mpii-truth", type=Path, help="MPII's gt_valid.mat or .mat: PCKh too")
     add_decoding(parser)
     parser.add_argument("--no-coco-ap", action="store_true", help="PCK only")
+    parser.add_argument(
+        "--score",
+        choices=("bbox", "keypoint", "bbox_keypoint", "bbox_rle"),
+        default="bbox_keypoint",
+    )
+    parser.add_argument("--nms", choices=("oks", "soft_oks", "none"), default="oks")
+    parser.add_argument("--nms-threshold", type=float, default=0.9, metavar="OKS")
+    parser.add_argument(
+        "--area-of-box", action="store_true", help="annotations without an area: .53 of the box"
+    )
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--device", default="auto")
@@ -102,8 +120,10 @@ def eval_command(words: Sequence[str]) -> None:
 
     from rich.console import Console
 
-    from hhd.data.coco import read_persons
     from hhd.data.dataset import CropDataset
+    from hhd.data.mpii import read_mpii_truth
+    from hhd.data.read import is_mpii, read_annotations
+    from hhd.evaluation.coco_ap import ApRules
     from hhd.evaluation.decode import Decoder
     from hhd.evaluation.report import evaluate, print_report
     from hhd.models.files import load_model
@@ -112,15 +132,23 @@ def eval_command(words: Sequence[str]) -> None:
     model, card = load_model(options.model)
     card = replace(card, **decoding_of(options))
     device = choose_device(options.device)
-    images = options.images or options.annotations.parent / "images"
-    persons = read_persons(options.annotations, images, card.skeleton)
+    persons = read_annotations(
+        options.annotations,
+        options.images or options.annotations.parent / "images",
+        card.skeleton,
+        boxes=options.boxes,
+        detections=options.detections,
+        score_threshold=options.detection_threshold,
+    )
     data = CropDataset(
         persons,
         card.skeleton,
         input_size=card.input_size,
         stride=model.stride,
         padding=card.padding,
+        affine=card.affine,
     )
+    no_ap = options.no_coco_ap or is_mpii(options.annotations)
     report = evaluate(
         model.to(device),
         Decoder(card),
@@ -128,7 +156,10 @@ def eval_command(words: Sequence[str]) -> None:
         batch_size=options.batch_size,
         workers=options.workers,
         device=device,
-        coco_annotations=None if options.no_coco_ap else options.annotations,
+        coco_annotations=None if no_ap else options.annotations,
+        ap_rules=ApRules(options.score, nms=options.nms, nms_threshold=options.nms_threshold),
+        missing_area="box" if options.area_of_box else "refuse",
+        mpii_truth=None if options.mpii_truth is None else read_mpii_truth(options.mpii_truth),
     )
     print_report(Console(), report, card.skeleton)
     if options.json:
@@ -177,11 +208,23 @@ def add_decoding(parser: argparse.ArgumentParser) -> None:
         default=argparse.SUPPRESS,
         help="average with the mirrored picture (default: the model's own)",
     )
+    for name, choices in (
+        ("--flip-shift", ("exact", "cell", "none")),
+        ("--heatmap-decode", ("plain", "quarter", "quarter_hrnet", "dark", "dark_udp")),
+        ("--confidence", ("mass", "constant")),
+    ):
+        parser.add_argument(
+            name,
+            choices=choices,
+            default=argparse.SUPPRESS,
+            help="see hhd/evaluation/decode.py (default: the model's own)",
+        )
 
 
 def decoding_of(options: argparse.Namespace) -> dict[str, Any]:
     """The fields of a model's card that :func:`add_decoding`'s options replace."""
-    return {k: v for k, v in vars(options).items() if k in ("decode_window", "flip_test")}
+    fields = {"decode_window", "flip_test", "flip_shift", "heatmap_decode", "confidence"}
+    return {k: v for k, v in vars(options).items() if k in fields}
 
 
 def demo_command(words: Sequence[str]) -> None:
@@ -203,9 +246,17 @@ def demo_command(words: Sequence[str]) -> None:
     run_demo(options.output, seed=options.seed, tiny=options.tiny)
 
 
-COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
+def data_command(words: Sequence[str]) -> int:
+    """``hhd data check|preview``"""
+    from hhd.data.command import run
+
+    return run(words)
+
+
+COMMANDS: dict[str, Callable[[Sequence[str]], int | None]] = {
     "train": train_command,
     "eval": eval_command,
+    "data": data_command,
     "predict": predict_command,
     "demo": demo_command,
 }

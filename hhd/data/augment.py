@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 from hhd.data.affine import Array, fix_aspect
 
 AugmentationRule = Literal["hrnet", "mmpose"]
+Half = Literal["none", "upper", "lower"]
 HALF_BODY_PADDING = 1.5
 
 
@@ -44,7 +45,7 @@ class CropChange(NamedTuple):
     rotation: float
     flip: bool
     shift: tuple[float, float] = (0.0, 0.0)
-    half: Literal["none", "upper", "lower"] = "none"
+    half: Half = "none"
 
 
 UNCHANGED = CropChange(1.0, 0.0, False)
@@ -82,7 +83,7 @@ class Augmentation:
             rotation = np.clip(rotation, -limit, limit)
         moves = not hrnet and shifted < self.shift_probability
         # HRNet asks a normal number whether it is below .5, which it is in .6915 of the cases.
-        prefers = "upper" if upper < (0.6914624612740131 if hrnet else 0.7) else "lower"
+        prefers: Half = "upper" if upper < (0.6914624612740131 if hrnet else 0.7) else "lower"
         return CropChange(
             scale=float(scale),
             rotation=float(rotation) if turned <= self.rotation_probability else 0.0,
@@ -106,7 +107,7 @@ def truncated_normal(rng: np.random.Generator, count: int = 4) -> Array:
 def half_body_crop(
     keypoints: NDArray[np.float64],
     upper_body: Sequence[int],
-    wanted: Literal["upper", "lower"],
+    wanted: Half,
     aspect: float,
     rule: AugmentationRule,
 ) -> tuple[Array, Array] | None:

@@ -59,10 +59,10 @@ def read_person(
     if not (keypoints[:, 2] > 0).any():
         return None
     path, width, height = _image(annotation, by_id, annotations, images, where)
-    box: Box | None = _box(annotation, where)
+    given = _box(annotation, where)
     if boxes == "hrnet" and not annotation.get("area", 1) > 0:
         return None
-    box = clean_box(box, width, height, boxes)
+    box = clean_box(given, width, height, boxes)
     if box is None:
         return None
     own, category = (_field(annotation, key, int, where) for key in ("id", "category_id"))

@@ -41,12 +41,9 @@ def read_mpii(annotations: Path, images: Path, skeleton: Skeleton) -> list[Perso
     joints_vis. HRNet takes 1 from joints and centre, as here; mmpose 1.x from the centre alone, so
     that its labels lie one pixel right and below of these.
     """
-    if len(skeleton) != JOINTS:
-        raise ValueError(f"skeleton {skeleton.name} has {len(skeleton)} joints, MPII has {JOINTS}")
-    rows = _rows_of_mat(annotations) if annotations.suffix == ".mat" else _rows(annotations)
     numbers: dict[str, int] = {}
     persons = []
-    for index, row in enumerate(rows):
+    for index, row in enumerate(read_mpii_rows(annotations, skeleton)):
         person = read_row(row, index, annotations, images, numbers)
         if not person.image.is_file():
             raise FileNotFoundError(
@@ -54,6 +51,13 @@ def read_mpii(annotations: Path, images: Path, skeleton: Skeleton) -> list[Perso
             )
         persons.append(person)
     return persons
+
+
+def read_mpii_rows(annotations: Path, skeleton: Skeleton) -> list[dict[str, Any]]:
+    """The rows of either file, not looked into."""
+    if len(skeleton) != JOINTS:
+        raise ValueError(f"skeleton {skeleton.name} has {len(skeleton)} joints, MPII has {JOINTS}")
+    return _rows_of_mat(annotations) if annotations.suffix == ".mat" else _rows(annotations)
 
 
 def read_row(

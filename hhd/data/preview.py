@@ -1,0 +1,38 @@
+"""A sheet of training crops as the network will see them, joints drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from hhd.data.dataset import CropDataset
+from hhd.data.skeleton import Skeleton
+from hhd.draw import Image, caption, draw_pose, enlarge, tile
+
+SMALLEST_SIDE = 160
+
+
+def preview(
+    data: CropDataset, skeleton: Skeleton, indices: Sequence[int], columns: int = 6
+) -> Image:
+    """The data set's items ``indices``, ``columns`` a row, under their annotations' ids.
+
+    Labelled joints inside the crop are drawn, by :meth:`CropDataset.targets`: where a joint is off
+    in the picture, the network is taught so.
+    """
+    if not indices:
+        raise ValueError("a preview needs at least one picture")
+    cells = []
+    for index in indices:
+        item = data[index]
+        crop = np.ascontiguousarray(item["image"].transpose(1, 2, 0)[:, :, ::-1])
+        zoom = max(1, -(-SMALLEST_SIDE // min(crop.shape[:2])))
+        points = item["coords"] / data.to_cells * zoom
+        drawn = draw_pose(enlarge(crop, zoom), points, skeleton, item["weight"] > 0)
+        person = data.persons[item["position"]]
+        cells.append(caption(drawn, f"{person.annotation_id}"))
+    blank = np.zeros_like(cells[0])
+    columns = min(columns, len(cells))
+    cells += [blank] * (-len(cells) % columns)
+    return tile([cells[i : i + columns] for i in range(0, len(cells), columns)])
