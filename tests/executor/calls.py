@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from executor.library import LIMIT, ORDERS, Library, LossReduction
+from executor.library import LIMIT, ORDERS, Library, LossReduction, Memory
 from sanitize import calls
 from sanitize.calls import LossArgs, LossInputs, Result, loss_arrays
 from sanitize.memory import Array, Strides, accumulate
@@ -36,8 +36,8 @@ class Losses(NamedTuple):
 class Kernels(calls.Kernels):
     """The launchers of the sanitised library, one call with much and one with little memory."""
 
-    def __init__(self, path: Path) -> None:
-        self.library = Library(path, watch=False)
+    def __init__(self, path: Path, *, watch: bool = False) -> None:
+        self.library = Library(path, watch=watch)
         self.capability = "executor"
         self.calls = 0
         self._limits = itertools.cycle([LIMIT, SMALL])
@@ -58,12 +58,16 @@ class Kernels(calls.Kernels):
         self.calls += 1
         self.library.limit = next(self._limits)
         before = [array.memory.copy() for array in inputs]
+        memories = [Memory.of(f"input {i}", array, False) for i, array in enumerate(inputs)]
+        memories += [
+            Memory.of(f"output {i}", array, True) for i, array in enumerate([*outputs, *scratch])
+        ]
         passed, runs = [calls._c(arg) for arg in args], []
         for byte, order in zip(POISONS, ORDERS, strict=True):
             for array in [*outputs, *scratch]:
                 array.poison(byte)
             self.library.order(*order)
-            self.library.call(op, (), *passed)
+            self.library.call(op, memories, *passed)
             runs.append([array.stored.tobytes() for array in outputs])
             for array in outputs:
                 assert (array.gaps() == byte).all(), f"{op} wrote between the elements"

@@ -51,6 +51,11 @@ class Memory(NamedTuple):
     """In bytes."""
     writable: bool
 
+    @classmethod
+    def of(cls, name: str, array: Array, writable: bool) -> "Memory":
+        address = array.memory.ctypes.data if array.memory.size else None
+        return cls(name, address, array.memory.size, writable)
+
 
 class Site(NamedTuple):
     """A barrier, shuffle, load or store in the kernels' sources."""
@@ -116,7 +121,7 @@ class Library:
         function = getattr(self._c, f"hhd_{op}")
         function.restype = ctypes.c_char_p
         for m in memories:
-            if m.address:
+            if m.address and self._watch:
                 data, size = ctypes.c_void_p(m.address), ctypes.c_int64(m.size)
                 self._c.hhd_expose(m.name.encode(), data, size, ctypes.c_int64(m.writable))
         try:
@@ -138,11 +143,7 @@ class Library:
     ) -> None:
         """Run a kernel of `selftest.cu`; `n` is what it takes."""
         sizes = [ctypes.c_int64(size) for size in (blocks, threads, n)]
-        memories = [
-            Memory("x", x.view.data, x.memory.size, False),
-            Memory("out", out.view.data, out.memory.size, True),
-        ]
-        memories = memories if self._watch else []
+        memories = [Memory.of("x", x, False), Memory.of("out", out, True)]
         views = [ctypes.byref(array.view) for array in (x, out)]
         self.call("selftest", memories, ctypes.c_int64(SELFTESTS.index(kernel)), *views, *sizes)
 
