@@ -1,0 +1,314 @@
+// The HHD loss of one joint and its gradient, in the factored form that one pass over the map
+// writes out. The gradient is gathered: each pixel asks which cells read it, so that no two threads
+// add to one place.
+#pragma once
+
+#include "locate.cuh"
+
+namespace hhd::cuda {
+
+// ln of the smallest normal float32: what a mass that is exactly zero counts as in log space.
+inline constexpr double kLogTiny = -87.33654475055310;
+
+// Sums of exp(z) below this are formed anew relative to their own largest term: terms that exp
+// flushed to 0 would be missed.
+template <class A>
+inline constexpr A kUnderflow = sizeof(A) == 8 ? A(1e-290) : A(1e-25);
+
+// What one call needs as numbers of the accumulation type; made on the host.
+template <class A>
+struct LossNumbers {
+  Beta<A> beta;
+  Locating<A> locating;
+  A eps;
+  A inverse_unit_x, inverse_unit_y, transition;
+  A coordinate_scale, hhd_scale;
+
+  LossNumbers(const LossArgs& args, const View& maps)
+      : beta(Beta<A>::of(args.beta)),
+        locating(args.locate, args.window.height, args.window.width, maps),
+        eps(static_cast<A>(args.eps)),
+        inverse_unit_x(static_cast<A>(1 / args.unit[0])),
+        inverse_unit_y(static_cast<A>(1 / args.unit[1])),
+        transition(static_cast<A>(args.transition)),
+        coordinate_scale(static_cast<A>(args.coordinate_scale)),
+        hhd_scale(static_cast<A>(args.hhd_scale)) {}
+};
+
+// The gradient with respect to the logits S, with e = exp(beta (S - max)):
+//   e (constant + slope_x x + slope_y y + uncovered (1 - cover)) + linear f(S) + patch
+//     + rest_pull (1 - cover) exp(beta (S - rest_top)),
+// f the derivative of the norm (S, sign S, or 1 where S > 0), the patch confined to the pixels that
+// the student's window reads.
+template <class A>
+struct Gradient {
+  A constant = 0, slope_x = 0, slope_y = 0;
+  A uncovered = 0;
+  A linear = 0;
+  A rest_pull = 0, rest_top = 0;
+};
+
+// sum w exp(beta (S - top)) over some pixels, `top` their largest logit: a sum that cannot
+// underflow, and a logarithm that is a logit where there is only one pixel.
+template <class A>
+struct ScaledSum {
+  A top;
+  A sum;  // 0 where every logit is -inf, or there is none
+};
+
+// The part of a map that no window covers, in units of exp(beta max).
+template <class A>
+struct Rest {
+  A mass, log_mass;
+  ScaledSum<A> scaled;
+  bool known;  // false: not a pixel has mass there
+  bool apart;  // the scaled sum has a top of its own
+};
+
+template <class T>
+HHD_DEVICE Rest<Accumulator<T>> measure_rest(Team<Accumulator<T>>& team, const Source<T>& map,
+                                             const Vectors& vectors,
+                                             const Exponential<Accumulator<T>>& exponential,
+                                             const Frame<Accumulator<T>>& student,
+                                             Accumulator<T> rest) {
+  using A = Accumulator<T>;
+  if (!(rest < kUnderflow<A>)) return {rest, log(rest), {exponential.max, rest}, true, false};
+  // Calls f(share, logit) for every pixel that the window does not cover wholly.
+  const auto each_uncovered = [&](const auto& f) {
+    each_vector(map, vectors, [&](int y, int x, const A(&s)[kLanes<T>]) {
+      const A cover = student.y.cover(y);
+      for (int i = 0; i < kLanes<T>; ++i) {
+        const A share = 1 - cover * student.x.cover(x + i);
+        if (share > 0) f(share, s[i]);
+      }
+    });
+  };
+  Peak<A> top{-kInfinity<A>, 0};
+  each_uncovered([&](A, A s) { top.take(s, 0); });
+  top = team.peak(top);
+  A sum[1] = {0};
+  if (is_finite(top.value)) {
+    const Exponential<A> scaled{top.value, exponential.beta};
+    each_uncovered([&](A share, A s) { sum[0] += share * scaled(s); });
+  }
+  team.sum(sum);
+  const bool known = sum[0] > 0;
+  return {known ? rest : A(0),
+          exponential.log(top.value) + log(sum[0]),
+          {top.value, sum[0]},
+          known,
+          true};
+}
+
+// One joint's window: its loss, found by the team's first warp, and what it adds to the gradient of
+// a pixel, for any thread.
+template <class T>
+class WindowedLoss {
+ public:
+  using A = Accumulator<T>;
+
+  // `memory`: of cells_bytes(), or null where that does not fit on chip.
+  HHD_DEVICE WindowedLoss(const Source<T>& map, const Exponential<A>& exponential,
+                          const Frame<A>& student, const View& windows, int64_t b, int64_t k,
+                          bool kl, Normalize kind, A* memory)
+      : map_(map),
+        exponential_(exponential),
+        student_(student),
+        windows_(windows),
+        offset_(offset_of(windows, b, k)),
+        kl_(kl),
+        kind_(kind),
+        pulls_(memory),
+        tops_(memory + cells()) {}
+
+  // A logit and a number for every cell.
+  static int64_t cells_bytes(const Window& window) {
+    return 2 * window.height * window.width * int64_t{sizeof(A)};
+  }
+
+  // KL(teacher || student) over the cells and the rest. `scale`: of the gradient.
+  HHD_DEVICE A kl(const Team<A>& team, const Frame<A>& teacher, const Rest<A>& rest, A mass_sum,
+                  A scale, Gradient<A>& g) {
+    A masses[2] = {0, 0};  // of the teacher: all, and in the cells that are on the map themselves
+    each_cell(team, [&](int n, int m) {
+      const A b = positive_part(teacher_value(n, m));
+      masses[0] += b;
+      if (teacher.y.inside(n) && teacher.x.inside(m)) masses[1] += b;
+    });
+    sum_in_warp(masses);
+    // A map that holds nothing to learn from.
+    if (masses[0] == 0) return 0;
+    const A teacher_rest = positive_part(1 - masses[1]);
+    const A inverse = 1 / (masses[0] + teacher_rest), rest_share = teacher_rest * inverse;
+    factor_ = scale * exponential_.beta.value;
+    by_teacher_ = factor_ * inverse;
+
+    // Of the student, in units of exp(beta max); of the teacher, where the student's is zero.
+    A sums[2] = {0, 0};
+    each_cell(team, [&](int n, int m) {
+      const ScaledSum<A> s = measure_cell(n, m);
+      if (on_chip()) tops_[cell(n, m)] = s.top;
+      if (on_chip()) pulls_[cell(n, m)] = s.sum;
+      sums[0] += s.sum == 0 ? 0 : s.sum * exponential_(s.top);
+      sums[1] += s.sum == 0 ? positive_part(teacher_value(n, m)) : 0;
+    });
+    sum_in_warp(sums);
+    const A log_total = log(sums[0] + rest.mass);
+    by_mass_ = g.uncovered = factor_ / (sums[0] + rest.mass);
+    const A on_zero = sums[1] + (rest.known ? A(0) : teacher_rest);
+    const A log_zero = static_cast<A>(kLogTiny) + log(mass_sum);
+    // The other masses' log p holds the softmax's own sum, which no longer cancels.
+    if (on_zero != 0) g.constant -= by_teacher_ * on_zero / mass_sum;
+    if (rest.known) {
+      (rest.apart ? g.rest_pull : g.uncovered) -= factor_ * rest_share / rest.scaled.sum;
+    }
+
+    A loss[1] = {0};
+    each_cell(team, [&](int n, int m) {
+      const ScaledSum<A> s = measured_cell(n, m);
+      const A b = positive_part(teacher_value(n, m));
+      const A log_mass = s.sum == 0 ? log_zero : exponential_.log(s.top) + log(s.sum);
+      loss[0] += divergence(b * inverse, log_mass - log_total);
+      if (on_chip()) pulls_[cell(n, m)] = kl_pull(s, b);
+    });
+    sum_in_warp(loss);
+    const A log_rest = rest.known ? rest.log_mass : log_zero;
+    const A kl = loss[0] + divergence(rest_share, log_rest - log_total);
+    // Rounding may leave a hair below 0, where KL cannot be.
+    return kl < 0 ? 0 : kl;
+  }
+
+  // The sum of squared differences; `divisor` is the student's norm.
+  HHD_DEVICE A sse(const Team<A>& team, A divisor, bool floored, A scale, Gradient<A>& g) {
+    inverse_divisor_ = 1 / divisor;
+    factor_ = scale * inverse_divisor_;
+    A sums[2] = {0, 0};
+    each_cell(team, [&](int n, int m) {
+      const A value = student_value(n, m), difference = value - teacher_value(n, m);
+      if (on_chip()) pulls_[cell(n, m)] = difference;
+      sums[0] += difference * difference;
+      sums[1] += 2 * difference * value;
+    });
+    sum_in_warp(sums);
+    const A through_norm = factor_ * sums[1];
+    if (kind_ == Normalize::kSoftmax) g.constant -= through_norm * exponential_.beta.value;
+    if (has_norm(kind_) && !floored) {
+      g.linear = -(kind_ == Normalize::kL2 ? through_norm * inverse_divisor_ : through_norm);
+    }
+    return sums[0];
+  }
+
+  // Gives all threads what the first warp has found.
+  HHD_DEVICE void share(Team<A>& team, Gradient<A>& g) {
+    A found[8] = {factor_,    by_mass_,    by_teacher_, inverse_divisor_,
+                  g.constant, g.uncovered, g.linear,    g.rest_pull};
+    team.broadcast(found);
+    factor_ = found[0];
+    by_mass_ = found[1];
+    by_teacher_ = found[2];
+    inverse_divisor_ = found[3];
+    g.constant = found[4];
+    g.uncovered = found[5];
+    g.linear = found[6];
+    g.rest_pull = found[7];
+  }
+
+  // What pixel (y, x) of logit s gets from the cells that read it.
+  HHD_DEVICE A gradient(int y, int x, A s) const {
+    A covered = 0, pulled = 0;
+    // An empty teacher's cells have not been measured.
+    if (kl_ && by_mass_ == 0) return 0;
+    student_.each_reader(y, x, [&](int n, int m, A w) {
+      covered += w;
+      if (kl_) {
+        const ScaledSum<A> sum = measured_cell(n, m);
+        const A pull = on_chip() ? sum.sum : kl_pull(sum, positive_part(teacher_value(n, m)));
+        const Exponential<A> scaled{sum.top, exponential_.beta};
+        if (pull != 0) pulled += w * pull * scaled(s);
+      } else {
+        pulled += w * (on_chip() ? pulls_[cell(n, m)] : student_value(n, m) - teacher_value(n, m));
+      }
+    });
+    if (kl_) return by_mass_ * covered * exponential_(s) - pulled;
+    const A by_map = kind_ == Normalize::kSoftmax      ? exponential_.beta.value * exponential_(s)
+                     : kind_ == Normalize::kL1Positive ? A(s > 0)
+                                                       : A(1);
+    return 2 * factor_ * pulled * by_map;
+  }
+
+ private:
+  HHD_DEVICE bool on_chip() const { return pulls_ != nullptr; }
+  HHD_DEVICE int cells() const { return student_.y.cells * student_.x.cells; }
+  HHD_DEVICE int cell(int n, int m) const { return n * student_.x.cells + m; }
+
+  // Calls f(n, m) for the cells of one lane.
+  template <class F>
+  HHD_DEVICE void each_cell(const Team<A>& team, const F& f) const {
+#pragma unroll 1
+    for (int c = team.lane(); c < cells(); c += kWarp) {
+      f(c / student_.x.cells, c % student_.x.cells);
+    }
+  }
+
+  HHD_DEVICE A teacher_value(int n, int m) const {
+    return read<A>(windows_, offset_ + n * windows_.stride[2] + m * windows_.stride[3]);
+  }
+
+  HHD_DEVICE ScaledSum<A> measured_cell(int n, int m) const {
+    if (on_chip()) return {tops_[cell(n, m)], pulls_[cell(n, m)]};
+    return measure_cell(n, m);
+  }
+
+  HHD_DEVICE ScaledSum<A> measure_cell(int n, int m) const {
+    A top = -kInfinity<A>, sum = 0;
+    student_.each_tap(n, m, [&](int y, int x, A w) {
+      const A s = map_.at(y, x);
+      top = w > 0 && s > top ? s : top;
+    });
+    const Exponential<A> scaled{top, exponential_.beta};
+    student_.each_tap(n, m, [&](int y, int x, A w) {
+      if (w > 0 && is_finite(top)) sum += w * scaled(map_.at(y, x));
+    });
+    return {top, sum};
+  }
+
+  // b (log b - log a).
+  HHD_DEVICE static A divergence(A b, A log_share) {
+    constexpr A kFloor = static_cast<A>(1.1754943508222875e-38);
+    return b <= 0 ? 0 : b * (log(b < kFloor ? kFloor : b) - log_share);
+  }
+
+  // What the teacher's mass b in a cell takes off a pixel's gradient, for a weight of 1 and
+  // relative to exp(beta (S - top)).
+  HHD_DEVICE A kl_pull(const ScaledSum<A>& s, A b) const {
+    return s.sum == 0 ? 0 : by_teacher_ * b / s.sum;
+  }
+
+  HHD_DEVICE A student_value(int n, int m) const {
+    A sum = 0;
+    bool empty = true;
+    student_.each_tap(n, m, [&](int y, int x, A w) {
+      const A s = map_.at(y, x);
+      sum += w * (kind_ == Normalize::kSoftmax      ? exponential_(s)
+                  : kind_ == Normalize::kL1Positive ? positive_part(s)
+                                                    : s);
+      empty = false;
+    });
+    // A cell that has no pixel is 0, even where the divisor is NaN.
+    return empty ? 0 : sum * inverse_divisor_;
+  }
+
+  const Source<T>& map_;
+  const Exponential<A>& exponential_;
+  const Frame<A>& student_;
+  const View& windows_;
+  const int64_t offset_;
+  const bool kl_;
+  const Normalize kind_;
+  A* const pulls_;  // of each cell: the student's mass, then what it takes off the gradient
+  A* const tops_;   // of each cell: the largest logit
+  A factor_ = 0, by_mass_ = 0, by_teacher_ = 0;
+  A inverse_divisor_ = 1;
+};
+
+}  // namespace hhd::cuda

@@ -1,0 +1,379 @@
+// From memory to a team and back: maps are read once into shared memory and written once.
+//
+// A block takes one map, or a group of joints where joints are innermost in memory (channels_last):
+// a sector of 32 bytes then holds eight float32 joints of one pixel, and a block that took one
+// joint would use an eighth of what it fetches. COCO's K = 17 has a pixel every 68 bytes; a group
+// of n joints meets 1 + (n - 1) / 8 sectors of each pixel on average, so m groups ask for
+// m + (17 - m) / 8 where 17 / 8 are unique: 1.8 times the unique ones for two groups, 2.2 for
+// three. The whole instance in float32 (209 KB) fits no shared memory but sm_90's and sm_100's, and
+// there leaves nothing to overlap with; so a group is as large as lets two blocks share an SM: 9
+// joints on sm_90 and sm_100, 6 on sm_80, 4 on sm_120, and twice as many in 16-bit storage. The
+// groups of an instance run side by side and L2 answers the sectors they share.
+//
+// A map that does not fit on chip is read again wherever it is needed, by the same code.
+#pragma once
+
+#include <stdexcept>
+#include <string>
+
+#include "reduce.cuh"
+
+namespace hhd::cuda {
+
+// How a launch handles its maps; made on the host.
+struct Plan {
+  int joints;          // a block's
+  int threads;         // a block's
+  int team_threads;    // a map's: a warp each in a group, else the block
+  bool grouped;        // joints innermost, several a block
+  bool staged;         // maps pass through shared memory
+  bool cells_on_chip;  // so do a window's cells
+  bool wide_in;        // rows are whole vectors of 16 bytes, in memory too
+  bool wide_out;
+  bool through_planes;  // results go out through the shared memory that the maps came in
+  int padded;           // a row in shared memory, whole vectors
+  int64_t plane;        // a map in shared memory, elements
+  int planes;           // a joint's: 2 where two tensors are read
+  int64_t groups;       // an instance's blocks
+  int64_t blocks;
+  int64_t scratch_at;           // bytes from the start of shared memory
+  int64_t team_at, team_bytes;  // each team's own memory
+  int64_t shared_bytes;
+};
+
+inline bool joints_are_innermost(const View& v) {
+  return v.stride[1] == 1 && v.stride[3] != 1 && v.size[1] > 1;
+}
+
+inline bool rows_are_vectors(const View& v, int64_t lanes) {
+  if (v.stride[3] != 1 || v.size[3] % lanes != 0) return false;
+  if (reinterpret_cast<uintptr_t>(v.data) % 16 != 0) return false;
+  for (int d = 0; d < 3; ++d) {
+    if (v.size[d] > 1 && v.stride[d] % lanes != 0) return false;
+  }
+  return true;
+}
+
+inline int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
+
+// `out` may be null. `team_bytes` of shared memory for each team, `cells_bytes` more where they
+// are to be had.
+inline Plan plan_maps(const View& in, const View* out, int64_t element_bytes, int planes = 1,
+                      int64_t cells_bytes = 0, int64_t team_bytes = 0) {
+  constexpr int64_t kLongest = int64_t{1} << 29;
+  if (in.size[2] > kLongest || in.size[3] > kLongest) {
+    throw std::runtime_error("maps of more than 2^29 rows or columns");
+  }
+  const int64_t lanes = 16 / element_bytes, joints = in.size[1], limit = shared_memory_limit();
+  Plan plan{};
+  plan.padded = static_cast<int>(round_up(in.size[3], lanes));
+  // The extra vector keeps a group's planes from starting in the same bank.
+  plan.plane = in.size[2] * plan.padded + lanes;
+  plan.planes = planes;
+  const int64_t map_bytes = planes * plan.plane * element_bytes;
+  plan.cells_on_chip = cells_bytes <= limit / 2;
+  plan.team_bytes = round_up(team_bytes + (plan.cells_on_chip ? cells_bytes : 0), 16);
+  plan.staged = map_bytes + kScratchBytes + plan.team_bytes <= limit;
+  plan.joints = 1;
+  if (plan.staged && joints_are_innermost(in)) {
+    // Each resident block costs a kilobyte beside its own.
+    const int64_t room = (limit - 1024) / 2 - kScratchBytes;
+    const int64_t most = max_of<int64_t>(1, room / (map_bytes + plan.team_bytes));
+    const int64_t groups = (joints + most - 1) / most;
+    plan.joints = static_cast<int>((joints + groups - 1) / groups);
+  }
+  plan.grouped = plan.joints > 1;
+  plan.groups = (joints + plan.joints - 1) / plan.joints;
+  plan.blocks = in.size[0] * plan.groups;
+  int teams = 1;
+  if (plan.grouped) {
+    const int rounds = (plan.joints + kMaxWarps - 1) / kMaxWarps;
+    teams = (plan.joints + rounds - 1) / rounds;
+    plan.team_threads = kWarp;
+  } else {
+    // Up to eight vectors a thread: enough to hide latency, few enough to end together.
+    const int64_t vectors = plan.plane / lanes;
+    plan.team_threads = kWarp;
+    while (plan.team_threads < kMaxThreads && plan.team_threads * 8 < vectors - 1) {
+      plan.team_threads *= 2;
+    }
+  }
+  plan.threads = teams * plan.team_threads;
+  plan.wide_in = rows_are_vectors(in, lanes);
+  plan.wide_out = out != nullptr && rows_are_vectors(*out, lanes);
+  // Without cells on chip the gradient of one pixel looks at the map around it.
+  plan.through_planes = plan.staged && !plan.wide_out && (plan.cells_on_chip || cells_bytes == 0);
+  plan.scratch_at = plan.staged ? round_up(plan.joints * map_bytes, 16) : 0;
+  plan.team_at = plan.scratch_at + kScratchBytes;
+  plan.shared_bytes = plan.team_at + teams * plan.team_bytes;
+  return plan;
+}
+
+// Indices of elements in three nested loops, of which a thread takes every `threads`-th.
+class Walk {
+ public:
+  HHD_DEVICE Walk(int thread, int threads, int middles, int inners)
+      : outer(thread / inners / middles),
+        middle(thread / inners % middles),
+        inner(thread % inners),
+        middles_(middles),
+        inners_(inners),
+        step_outer_(threads / inners / middles),
+        step_middle_(threads / inners % middles),
+        step_inner_(threads % inners) {}
+
+  HHD_DEVICE void next() {
+    inner += step_inner_;
+    middle += step_middle_;
+    outer += step_outer_;
+    if (inner >= inners_) {
+      inner -= inners_;
+      ++middle;
+    }
+    if (middle >= middles_) {
+      middle -= middles_;
+      ++outer;
+    }
+  }
+
+  int outer, middle, inner;
+
+ private:
+  int middles_, inners_;
+  int step_outer_, step_middle_, step_inner_;
+};
+
+// One map to read: in shared memory, or where it has always been.
+template <class T>
+struct Source {
+  using A = Accumulator<T>;
+
+  const T* shared;  // null: read from global memory
+  const T* global;
+  int64_t row_stride, column_stride;
+  bool wide;
+  int height, width, padded;
+
+  // The vector that starts at column x; past the width it holds -inf.
+  HHD_DEVICE void vector(int y, int x, A (&v)[kLanes<T>]) const {
+    if (shared != nullptr) {
+      unpack<T>(*reinterpret_cast<const Vector16*>(shared + y * padded + x), v);
+    } else if (wide) {
+      unpack<T>(load(reinterpret_cast<const Vector16*>(global + y * row_stride + x)), v);
+    } else {
+#pragma unroll
+      for (int i = 0; i < kLanes<T>; ++i)
+        v[i] = x + i < width ? at_global(y, x + i) : -kInfinity<A>;
+    }
+  }
+
+  HHD_DEVICE A at(int y, int x) const {
+    return shared != nullptr ? widen(shared[y * padded + x]) : at_global(y, x);
+  }
+
+ private:
+  HHD_DEVICE A at_global(int y, int x) const {
+    return widen(load(global + y * row_stride + x * column_stride));
+  }
+};
+
+// One map to write.
+template <class T>
+struct Sink {
+  using A = Accumulator<T>;
+
+  T* plane;  // where the block collects its results; null: they go straight to memory
+  T* global;
+  int64_t row_stride, column_stride;
+  bool wide;
+  int width, padded;
+
+  HHD_DEVICE void vector(int y, int x, const A (&v)[kLanes<T>]) const {
+    if (plane != nullptr) {
+      *reinterpret_cast<Vector16*>(plane + y * padded + x) = pack<T>(v);
+    } else if (wide) {
+      store(reinterpret_cast<Vector16*>(global + y * row_stride + x), pack<T>(v));
+    } else {
+#pragma unroll
+      for (int i = 0; i < kLanes<T>; ++i) {
+        if (x + i < width) {
+          store(global + y * row_stride + (x + i) * column_stride, narrow<T>(v[i]));
+        }
+      }
+    }
+  }
+
+  HHD_DEVICE void element(int y, int x, A v) const {
+    if (plane != nullptr) {
+      plane[y * padded + x] = narrow<T>(v);
+    } else {
+      store(global + y * row_stride + x * column_stride, narrow<T>(v));
+    }
+  }
+};
+
+// The vectors of a map that a thread takes.
+class Vectors {
+ public:
+  HHD_DEVICE Vectors(int thread, int threads, int height, int padded, int lanes)
+      : height_(height),
+        padded_(padded),
+        y_(thread / (padded / lanes)),
+        x_(thread % (padded / lanes) * lanes),
+        step_y_(threads / (padded / lanes)),
+        step_x_(threads % (padded / lanes) * lanes) {}
+
+  // Calls f(y, x).
+  template <class F>
+  HHD_DEVICE void each(const F& f) const {
+    int y = y_, x = x_;
+#pragma unroll 1
+    while (y < height_) {
+      f(y, x);
+      x += step_x_;
+      y += step_y_;
+      if (x >= padded_) {
+        x -= padded_;
+        ++y;
+      }
+    }
+  }
+
+ private:
+  int height_, padded_, y_, x_, step_y_, step_x_;
+};
+
+// What a block sees of its maps.
+template <class T>
+class Block {
+ public:
+  HHD_DEVICE Block(const Plan& plan, const View& maps)
+      : plan(plan),
+        height(static_cast<int>(maps.size[2])),
+        width(static_cast<int>(maps.size[3])),
+        b(block_index() / plan.groups),
+        k(block_index() % plan.groups * plan.joints),
+        count(static_cast<int>(min_of<int64_t>(plan.joints, maps.size[1] - k))) {}
+
+  // Copies the joints' maps into their planes, of each joint's the one numbered `which`. Padding
+  // becomes `fill`. A barrier must follow.
+  HHD_DEVICE void stage(const View& v, bool wide, T fill, int which = 0) const {
+    if (!plan.staged) return;
+    const T* global = elements<T>(v, offset_of(v, b, k));
+    if (!wide) return stage_elements(v, global, fill, which);
+    for (int j = 0; j < count; ++j, global += v.stride[1]) {
+      T* to = plane(j, which);
+      vectors(thread_index(), block_threads()).each([&](int y, int x) {
+        copy_async(to + y * plan.padded + x, global + y * v.stride[2] + x);
+      });
+    }
+    await_copies();
+  }
+
+  // The planes' results to where they belong, once all are written.
+  HHD_DEVICE void flush(const View& v) const {
+    if (!plan.through_planes) return;
+    barrier();
+    T* global = elements<T>(v, offset_of(v, b, k));
+#pragma unroll 4
+    for (Elements at(*this, v); at.more(); at.next()) {
+      if (at.x() < width) store(global + at.offset(v), plane(0, 0)[at.in_planes()]);
+    }
+  }
+
+  HHD_DEVICE Source<T> source(const View& v, bool wide, int j, int which = 0) const {
+    return {plan.staged ? plane(j, which) : nullptr,
+            elements<T>(v, offset_of(v, b, k + j)),
+            v.stride[2],
+            v.stride[3],
+            wide,
+            height,
+            width,
+            plan.padded};
+  }
+
+  HHD_DEVICE Sink<T> sink(const View& v, int j) const {
+    return {plan.through_planes ? plane(j, 0) : nullptr,
+            elements<T>(v, offset_of(v, b, k + j)),
+            v.stride[2],
+            v.stride[3],
+            plan.wide_out,
+            width,
+            plan.padded};
+  }
+
+  HHD_DEVICE Vectors vectors(int thread, int threads) const {
+    return {thread, threads, height, plan.padded, kLanes<T>};
+  }
+
+  // Calls f(team, j, memory) for the maps that this thread's team handles.
+  template <class F>
+  HHD_DEVICE void each_map(const F& f) const {
+    const int number = thread_index() / plan.team_threads;
+    char* shared = shared_memory<char>();
+    Team<Accumulator<T>> team(thread_index() % plan.team_threads, plan.team_threads,
+                              shared + plan.scratch_at);
+    char* memory = shared + plan.team_at + number * plan.team_bytes;
+#pragma unroll 1
+    for (int j = number; j < count; j += block_threads() / plan.team_threads) f(team, j, memory);
+  }
+
+  const Plan& plan;
+  const int height, width;
+  const int64_t b, k;  // the first joint
+  const int count;
+
+ private:
+  HHD_DEVICE T* plane(int j, int which) const {
+    return shared_memory<T>() + (j * plan.planes + which) * plan.plane;
+  }
+
+  // The elements of a block's maps, padding included, that a thread takes: neighbours in memory
+  // side by side.
+  class Elements {
+   public:
+    HHD_DEVICE Elements(const Block& block, const View& v)
+        : transposed_(magnitude(v.stride[2]) < magnitude(v.stride[3])),
+          end_(transposed_ ? block.plan.padded : block.height),
+          padded_(block.plan.padded),
+          planes_(static_cast<int>(block.plan.plane) * block.plan.planes),
+          at_(thread_index(), block_threads(), transposed_ ? block.height : padded_, block.count) {}
+
+    HHD_DEVICE bool more() const { return at_.outer < end_; }
+    HHD_DEVICE void next() { at_.next(); }
+    HHD_DEVICE int y() const { return transposed_ ? at_.middle : at_.outer; }
+    HHD_DEVICE int x() const { return transposed_ ? at_.outer : at_.middle; }
+    HHD_DEVICE int in_planes() const { return at_.inner * planes_ + y() * padded_ + x(); }
+    HHD_DEVICE int64_t offset(const View& v) const {
+      return at_.inner * v.stride[1] + y() * v.stride[2] + x() * v.stride[3];
+    }
+
+   private:
+    HHD_DEVICE static int64_t magnitude(int64_t n) { return n < 0 ? -n : n; }
+
+    bool transposed_;
+    int end_, padded_, planes_;
+    Walk at_;
+  };
+
+  HHD_DEVICE void stage_elements(const View& v, const T* global, T fill, int which) const {
+    // Eight elements a thread are under way at once: no store may come between their loads.
+    constexpr int kBatch = 8;
+    T value[kBatch];
+    int to[kBatch];
+#pragma unroll 1
+    for (Elements at(*this, v); at.more();) {
+#pragma unroll
+      for (int i = 0; i < kBatch; ++i, at.next()) {
+        to[i] = at.more() ? at.in_planes() : -1;
+        value[i] = at.more() && at.x() < width ? load(global + at.offset(v)) : fill;
+      }
+#pragma unroll
+      for (int i = 0; i < kBatch; ++i) {
+        if (to[i] >= 0) plane(0, which)[to[i]] = value[i];
+      }
+    }
+  }
+};
+
+}  // namespace hhd::cuda

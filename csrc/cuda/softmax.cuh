@@ -1,0 +1,167 @@
+// What the ops need to know of one map: its maximum, its norms, its softmax. A team's threads call
+// these together and all get the result.
+#pragma once
+
+#include "maps.cuh"
+#include "window.cuh"
+
+namespace hhd::cuda {
+
+// Calls f(y, x, values) for the vectors of this thread; values past the width are -inf.
+template <class T, class F>
+HHD_DEVICE void each_vector(const Source<T>& map, const Vectors& vectors, const F& f) {
+  vectors.each([&](int y, int x) {
+    Accumulator<T> s[kLanes<T>];
+    map.vector(y, x, s);
+    f(y, x, s);
+  });
+}
+
+// Calls f(value) for the values that are no padding.
+template <class T, class F>
+HHD_DEVICE void each_value(const Source<T>& map, int x, const Accumulator<T> (&s)[kLanes<T>],
+                           const F& f) {
+  if (x + kLanes<T> <= map.width) {
+    for (int i = 0; i < kLanes<T>; ++i) f(s[i]);
+  } else {
+    for (int i = 0; i < kLanes<T>; ++i) {
+      if (x + i < map.width) f(s[i]);
+    }
+  }
+}
+
+// The maximum (NaN is passed over) and its first vector. `see(y, x, values)` is called for every
+// vector on the way.
+template <class T, class See>
+HHD_DEVICE Peak<Accumulator<T>> find_peak(Team<Accumulator<T>>& team, const Source<T>& map,
+                                          const Vectors& vectors, const See& see) {
+  using A = Accumulator<T>;
+  Peak<A> best{-kInfinity<A>, kNowhere};
+  each_vector(map, vectors, [&](int y, int x, const A(&s)[kLanes<T>]) {
+    A top = s[0];
+    for (int i = 1; i < kLanes<T>; ++i) top = larger_number(top, s[i]);
+    if (top > best.value) {
+      best.value = top;
+      best.index = static_cast<int64_t>(y) * map.padded + x;
+    }
+    see(y, x, s);
+  });
+  return team.peak(best);
+}
+
+struct Pixel {
+  int x, y;
+};
+
+// The first pixel, row by row, that holds the maximum; (0, 0) where none does.
+template <class T>
+HHD_DEVICE Pixel pixel_of(const Peak<Accumulator<T>>& peak, const Source<T>& map) {
+  if (peak.index == kNowhere) return {0, 0};
+  const int y = static_cast<int>(peak.index / map.padded);
+  int x = static_cast<int>(peak.index % map.padded);
+  while (map.at(y, x) != peak.value) ++x;
+  return {x, y};
+}
+
+// What a norm adds up: |x|, x^2 or the positive part.
+template <class A>
+HHD_DEVICE A norm_term(Normalize kind, A x) {
+  return kind == Normalize::kL2 ? x * x : kind == Normalize::kL1 ? abs(x) : positive_part(x);
+}
+
+HHD_DEVICE bool has_norm(Normalize kind) {
+  return kind == Normalize::kL1 || kind == Normalize::kL2 || kind == Normalize::kL1Positive;
+}
+
+// The divisor of l1, l2 and l1_positive, not floored.
+template <class T>
+HHD_DEVICE Accumulator<T> find_norm(Team<Accumulator<T>>& team, const Source<T>& map,
+                                    const Vectors& vectors, Normalize kind) {
+  using A = Accumulator<T>;
+  A sum[1] = {0};
+  each_vector(map, vectors, [&](int, int x, const A(&s)[kLanes<T>]) {
+    each_value(map, x, s, [&](A v) { sum[0] += norm_term(kind, v); });
+  });
+  team.sum(sum);
+  return kind == Normalize::kL2 ? sqrt(sum[0]) : sum[0];
+}
+
+// beta as exponentials want it; made on the host.
+template <class A>
+struct Beta {
+  A value;
+  A log2e;  // times log2(e)
+
+  static Beta of(double beta) {
+    return {static_cast<A>(beta), static_cast<A>(beta * 1.4426950408889634)};
+  }
+};
+
+// exp(beta (S - max)). The difference comes first: it is exact where it matters, so that the
+// argument's error stays relative to it. exp2 is CUDA's, within 2 ulp.
+template <class A>
+struct Exponential {
+  A max;
+  Beta<A> beta;
+
+  HHD_DEVICE A operator()(A s) const { return exp2((s - max) * beta.log2e); }
+  // ln of it, also where it is 0 itself.
+  HHD_DEVICE A log(A s) const { return (s - max) * beta.value; }
+};
+
+// Sums over a map with e = exp(beta (S - max)).
+template <class A>
+struct Mass {
+  A sum;
+  A x, y;  // expectation, heatmap pixels
+  A rest;  // sum e (1 - cover) of a frame's cover; added up directly, since 1 - (mass inside) would
+           // lose every digit of a small rest
+};
+
+template <class T>
+HHD_DEVICE Mass<Accumulator<T>> measure(Team<Accumulator<T>>& team, const Source<T>& map,
+                                        const Vectors& vectors,
+                                        const Exponential<Accumulator<T>>& exponential,
+                                        const Frame<Accumulator<T>>& frame) {
+  using A = Accumulator<T>;
+  A sum = 0, moment_x = 0, moment_y = 0, rest = 0;
+  each_vector(map, vectors, [&](int y, int x, const A(&s)[kLanes<T>]) {
+    A e[kLanes<T>], mass = 0, moment = 0;
+    for (int i = 0; i < kLanes<T>; ++i) {
+      e[i] = exponential(s[i]);
+      mass += e[i];
+      moment += e[i] * static_cast<A>(i);
+    }
+    sum += mass;
+    moment_x += mass * static_cast<A>(x) + moment;
+    moment_y += mass * static_cast<A>(y);
+    if (frame.touches(y, x, kLanes<T>)) {
+      const A cover = frame.y.cover(y);
+      mass = 0;
+      for (int i = 0; i < kLanes<T>; ++i) mass += e[i] * (1 - cover * frame.x.cover(x + i));
+    }
+    rest += mass;
+  });
+  A sums[4] = {sum, moment_x, moment_y, rest};
+  team.sum(sums);
+  return {sums[0], sums[1] / sums[0], sums[2] / sums[0], sums[3]};
+}
+
+// How much of the softmax lies in the 5x5 box at the rounded coordinate: a warp's work.
+template <class T>
+HHD_DEVICE Accumulator<T> mass_around(const Team<Accumulator<T>>& team, const Source<T>& map,
+                                      const Exponential<Accumulator<T>>& exponential,
+                                      const Mass<Accumulator<T>>& mass, Accumulator<T> x,
+                                      Accumulator<T> y) {
+  using A = Accumulator<T>;
+  if (is_nan(x) || is_nan(y)) return x + y;
+  const int column = static_cast<int>(floor(x + A(0.5))) - 2 + team.lane() % 5;
+  const int row = static_cast<int>(floor(y + A(0.5))) - 2 + team.lane() / 5;
+  const bool inside =
+      team.lane() < 25 && row >= 0 && row < map.height && column >= 0 && column < map.width;
+  A e[1] = {inside ? exponential(map.at(row, column)) : A(0)};
+  sum_in_warp(e);
+  return e[0] / mass.sum;
+}
+
+}  // namespace hhd::cuda
