@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
 import jsonargparse
 import yaml
 
-from hhd.models import MODELS
+from hhd.models.build import check_model_name
 from hhd.models.files import check_decode_window
 
 SHIPPED = Path(__file__).parent.parent / "recipes"
@@ -226,8 +227,7 @@ class Recipe:
             value = getattr(self, name)
             if value is not None and not value >= 0:
                 raise ValueError(f"{name} is {value}; it takes a number from 0 up")
-        if self.model not in MODELS:
-            raise ValueError(f"model is {self.model!r}; it takes one of {', '.join(MODELS)}")
+        check_model_name(self.model)
         if not 0 <= self.teacher_floor < 1:
             raise ValueError(
                 f"teacher_floor is {self.teacher_floor}; it takes a share from 0 below 1"
@@ -289,6 +289,7 @@ class Recipe:
         }
 
 
+@cache
 def recipe_parser(prog: str) -> jsonargparse.ArgumentParser:
     """Parser of ``--recipe FILE`` and one option for every field of :class:`Recipe`."""
     jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True)

@@ -3,9 +3,11 @@
 from dataclasses import replace
 
 import pytest
+import torch
 
 from hhd.train.losses import DistillationLoss
 from hhd.train.recipe import SHIPPED, Recipe, load_recipe, parse_recipe
+from hhd.train.schedule import build_optimiser, build_schedule, lr_factor
 
 DISTILLING = ("lspet_published", "lspet_kl")
 
@@ -14,8 +16,60 @@ DISTILLING = ("lspet_published", "lspet_kl")
 def test_shipped_recipes_parse(name):
     recipe = load_recipe(name)
     assert isinstance(recipe, Recipe)
-    assert parse_recipe([name]) == recipe
-    assert (recipe.loss != "none") == (name in DISTILLING)
+    if name.startswith(("demo_", "lspet_")):
+        assert parse_recipe([name]) == recipe
+    assert recipe.distils() == name.endswith(("_published", "_kl", "_hhd", "_kd_mse", "_kd_kl"))
+    first = (SHIPPED / f"{name}.yaml").read_text().splitlines()[0]
+    assert first.startswith("# ")
+    # What nobody ran at full scale says so before anything else.
+    assert first.startswith("# Not run at full scale. ") == name.startswith(("mpii_", "coco_"))
+
+
+@pytest.mark.parametrize("data", ["mpii", "coco"])
+def test_students_and_baselines_differ_in_their_loss_alone(data):
+    losses = ("published", "hhd", "ipr", "dsnt", "kd_mse", "kd_kl")
+    recipes = [load_recipe(f"{data}_litehrnet18_{loss}").as_dict() for loss in losses]
+    free = {"loss", "window", "hhd_weight", "match_gradients", "teacher", "output", "decode"}
+    free |= {"teacher_gate", "teacher_floor", "beta", "coordinate_loss"}
+    for key in set(recipes[0]) - free:
+        assert all(recipe[key] == recipes[0][key] for recipe in recipes), key
+    for model in ("litehrnet18", "litehrnet30", "mobilenetv2", "shufflenetv2"):
+        for loss in ("published", "hhd"):
+            assert load_recipe(f"{data}_{model}_{loss}").model == model
+
+
+def test_the_published_recipe():
+    """The official mmrazor/configs/lzy_configs/mmpose/HHD-lite/lite18.py and lite30.py."""
+    recipe = load_recipe("mpii_litehrnet18_published")
+    assert (recipe.optimiser, recipe.lr, recipe.weight_decay) == ("adam", 5e-4, 0)
+    assert (recipe.warmup_steps, recipe.warmup_factor) == (500, 0.001)
+    assert (recipe.milestones, recipe.lr_gamma, recipe.epochs) == ((170, 200), 0.1, 210)
+    assert (recipe.batch_size, load_recipe("mpii_litehrnet30_published").batch_size) == (64, 32)
+    assert (recipe.input_size, recipe.sigma, recipe.beta) == ((256, 256), 2.0, 10.0)
+    assert (recipe.loss, recipe.window, recipe.hhd_weight) == ("published", 8, 0.5)
+    # RandomBBoxTransform's defaults, no shift, no half body.
+    assert (recipe.augmentation, recipe.scale_factor, recipe.rotation_factor) == ("mmpose", 0.5, 80)
+    assert (recipe.rotation_probability, recipe.flip_probability) == (0.6, 0.5)
+    assert (recipe.shift_probability, recipe.half_body_probability) == (0, 0)
+    assert (recipe.flip_test, recipe.evaluate_every) == ("coordinates", 10)
+
+
+def test_the_learning_rate_of_mmengine():
+    """LinearLR(start_factor .001, end 500) by step, times MultiStepLR([170, 200]) by epoch."""
+    recipe = load_recipe("mpii_litehrnet18_published")
+    optimiser = build_optimiser(torch.nn.Linear(1, 1).parameters(), recipe)
+    assert isinstance(optimiser, torch.optim.Adam)
+    build_schedule(optimiser, recipe, 10)
+    assert optimiser.param_groups[0]["lr"] == pytest.approx(5e-7)
+    rates = [recipe.lr * lr_factor(step, recipe, 10) for step in range(2100)]
+    assert rates[0] == pytest.approx(5e-7)
+    # mmengine's parameter reaches its end on the last step of the warm-up, number 499 from 0.
+    assert rates[250] == pytest.approx(5e-4 * (0.001 + 0.999 * 250 / 499))
+    assert rates[498] < rates[499] == rates[1699] == 5e-4
+    assert rates[1700] == rates[1999] == pytest.approx(5e-5)
+    assert rates[2000] == rates[-1] == pytest.approx(5e-6)
+    usual = build_optimiser(torch.nn.Linear(1, 1).parameters(), Recipe())
+    assert isinstance(usual, torch.optim.AdamW)
 
 
 def test_the_students_of_lspet_differ_in_their_loss_alone():
@@ -81,6 +135,14 @@ def test_help_names_every_field(capsys):
         ("warmup: 1", "a share between 0 and 1"),
         ("teacher_floor: 1", "a share from 0 below 1"),
         ("workers: -1", "it takes a number from 0 up"),
+        ("milestones: [9, 3]", r"milestones is \[9, 3\]; it takes rising epochs"),
+        ("scale_factor: 1", "scale_factor is 1.0; it takes a share below 1"),
+        ("affine: udp\ntask: heatmap", "affine is udp and target is msra; udp goes with udp"),
+        ("heatmap_decode: dark_udp\ntask: heatmap", "dark_udp goes with affine udp"),
+        ("affine: udp\nloss: kl\nteacher_maps: m.npy", "teacher_maps lie on the standard grid"),
+        ("loss: js\nteacher: labels", "loss is js, which takes no teacher"),
+        ("loss: kd_kl", "loss is kd_kl, which needs teacher"),
+        ("match_gradients: true", "match_gradients is true, but loss is none; it takes"),
     ],
 )
 def test_what_the_schema_does_not_take(tmp_path, content, message):
@@ -105,5 +167,5 @@ def test_a_wrong_option_is_one_line():
 
 
 def test_a_missing_recipe_is_named():
-    with pytest.raises(FileNotFoundError, match="neither a file nor one of demo_student"):
+    with pytest.raises(FileNotFoundError, match="neither a file nor one of coco_hrnet_w48"):
         load_recipe("nothing")
