@@ -275,7 +275,7 @@ void copy_async(void* shared, const void* global, int bytes, const Site& at) {
 void await_copies() {
   std::vector<Copy>& copies = thread(machine().current).copies;
   for (const Copy& copy : copies) {
-    memory::touched(copy.to, copy.bytes, true);
+    memory::touched(copy.to, copy.bytes, true, __builtin_return_address(0));
     std::memcpy(copy.to, copy.from, copy.bytes);
   }
   copies.clear();

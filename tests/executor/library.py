@@ -1,6 +1,7 @@
 """The executor's library: launchers on arrays, and what the executor saw."""
 
 import ctypes
+import re
 import subprocess
 from collections.abc import Iterable
 from pathlib import Path
@@ -129,7 +130,7 @@ class Library:
         finally:
             self._c.hhd_hide_all()
         if error is not None:
-            raise ExecutorError(f"{op}: {error.decode()}")
+            raise ExecutorError(f"{op}: {re.sub('<([0-9]+)>', self._line, error.decode())}")
 
     def plant(self, bug: str, at: Site | None = None) -> None:
         """A bug of PLANTS at a site, from now on."""
@@ -162,6 +163,12 @@ class Library:
             else:
                 launches[-1].arrays[name] = Sectors(*map(int, numbers))
         return launches
+
+    def _line(self, offset: re.Match[str]) -> str:
+        """Where the code at an offset comes from, innermost first."""
+        command = ["addr2line", "-i", "-s", "-e", str(self._path), hex(int(offset.group(1)))]
+        lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        return " < ".join(line.split(" (")[0] for line in lines.splitlines())
 
     def _symbol(self, offset: int) -> str:
         """The kernel's name, from the library's symbols: it is local to its file."""

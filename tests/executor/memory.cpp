@@ -36,15 +36,18 @@ struct Scope {
 // its barriers, a warp's threads between those and its own barriers.
 struct Now {
   int64_t launch, block, interval, warp, step, thread;
+  const void* where = nullptr;
 };
 
 struct Users {
   Scope blocks, warps, threads;
+  const void* last = nullptr;  // where in the program the last of them was
 
   void add(const Now& now) {
     blocks.add(now.launch, now.block);
     warps.add(now.interval, now.warp);
     threads.add(now.step, now.thread);
+    last = now.where;
   }
   bool others(const Now& now) const {
     return blocks.others(now.launch, now.block) || warps.others(now.interval, now.warp) ||
@@ -105,16 +108,29 @@ int site_number(Kind kind, const Site& at) {
   return sites.try_emplace({kind, at}, static_cast<int>(sites.size())).first->second;
 }
 
+int64_t offset_in_library(const void* code) {
+  Dl_info library{};
+  dladdr(code, &library);
+  return static_cast<const char*>(code) - static_cast<char*>(library.dli_fbase);
+}
+
+// For a reader who has the library's symbols: library.py.
+std::string place(const void* where) {
+  // A return address is past the access.
+  return where ? " at <" + std::to_string(offset_in_library(where) - 1) + ">" : "";
+}
+
 template <class Name>
 void check_race(std::vector<Byte>& history, int64_t offset, int bytes, bool write, const Now& now,
                 const Name& name) {
   for (int64_t i = offset; i < offset + bytes; ++i) {
     Byte& byte = history[i];
-    if (byte.writers.others(now) || (write && byte.readers.others(now))) {
+    const bool written = byte.writers.others(now);
+    if (written || (write && byte.readers.others(now))) {
       fail("race in " + name() + ": byte " + std::to_string(i) + " is " +
-           (write ? "written" : "read") + " here and " +
-           (byte.writers.others(now) ? "written" : "read") +
-           " by another thread, with no barrier between");
+           (write ? "written" : "read") + place(now.where) + " and " +
+           (written ? "written" : "read") + " by another thread" +
+           place((written ? byte.writers : byte.readers).last) + ", with no barrier between");
     }
     (write ? byte.writers : byte.readers).add(now);
   }
@@ -203,10 +219,8 @@ void launch_begins(const void* kernel, int64_t blocks, int threads, int64_t shar
   w.accesses.clear();  // of a launch that failed
   w.touched.clear();
   w.requested.clear();
-  Dl_info library{};
-  dladdr(kernel, &library);
-  w.report << "launch " << static_cast<const char*>(kernel) - static_cast<char*>(library.dli_fbase)
-           << ' ' << blocks << ' ' << threads << ' ' << shared_bytes << '\n';
+  w.report << "launch " << offset_in_library(kernel) << ' ' << blocks << ' ' << threads << ' '
+           << shared_bytes << '\n';
 }
 
 void launch_ends() {
@@ -254,7 +268,7 @@ void warp_barrier_passed() {
   thread_in_step();
 }
 
-void touched(const void* p, int bytes, bool write) {
+void touched(const void* p, int bytes, bool write, const void* where) {
   if (!settings().watch) return;
   Watch& w = watch();
   const char* at = static_cast<const char*>(p);
@@ -263,10 +277,11 @@ void touched(const void* p, int bytes, bool write) {
     // Blocks have their own: the same bytes in another block are of no concern.
     Now here = now();
     here.launch = here.block = 0;
+    here.where = where;
     check_race(w.shared_history, offset, bytes, write, here,
                [] { return std::string("shared memory"); });
   } else if (find(at, bytes) >= 0) {
-    fail("global memory is touched without load or store");
+    fail("global memory is touched" + place(where) + " without load or store");
   }
 }
 

@@ -40,6 +40,6 @@ void thread_in_step();       // the running thread passed a barrier or a shuffle
 // A load or store of the running thread, aligned to its size.
 void access(const void* p, int bytes, Kind kind, const Site& at);
 // Any access of the running thread that is neither.
-void touched(const void* p, int bytes, bool write);
+void touched(const void* p, int bytes, bool write, const void* where);
 
 }  // namespace hhd::executor::memory

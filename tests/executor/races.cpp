@@ -2,25 +2,27 @@
 // executor in place of ThreadSanitizer's runtime, which knows nothing of the kernels' threads.
 #include "memory.h"
 
-using hhd::executor::memory::touched;
+#define HHD_TAKE(name, bytes, write)                                              \
+  extern "C" void __tsan_##name(const void* p) {                                  \
+    hhd::executor::memory::touched(p, bytes, write, __builtin_return_address(0)); \
+  }
+#define HHD_TAKE_ALL(bytes)                     \
+  HHD_TAKE(read##bytes, bytes, false)           \
+  HHD_TAKE(write##bytes, bytes, true)           \
+  HHD_TAKE(unaligned_read##bytes, bytes, false) \
+  HHD_TAKE(unaligned_write##bytes, bytes, true)
 
-#define HHD_TAKE(name, bytes)                                                              \
-  extern "C" void __tsan_read##name(const void* p) { touched(p, bytes, false); }           \
-  extern "C" void __tsan_write##name(const void* p) { touched(p, bytes, true); }           \
-  extern "C" void __tsan_unaligned_read##name(const void* p) { touched(p, bytes, false); } \
-  extern "C" void __tsan_unaligned_write##name(const void* p) { touched(p, bytes, true); }
-
-HHD_TAKE(1, 1)
-HHD_TAKE(2, 2)
-HHD_TAKE(4, 4)
-HHD_TAKE(8, 8)
-HHD_TAKE(16, 16)
+HHD_TAKE_ALL(1)
+HHD_TAKE_ALL(2)
+HHD_TAKE_ALL(4)
+HHD_TAKE_ALL(8)
+HHD_TAKE_ALL(16)
 
 extern "C" void __tsan_read_range(const void* p, unsigned long bytes) {
-  touched(p, static_cast<int>(bytes), false);
+  hhd::executor::memory::touched(p, static_cast<int>(bytes), false, __builtin_return_address(0));
 }
 extern "C" void __tsan_write_range(const void* p, unsigned long bytes) {
-  touched(p, static_cast<int>(bytes), true);
+  hhd::executor::memory::touched(p, static_cast<int>(bytes), true, __builtin_return_address(0));
 }
 extern "C" void __tsan_vptr_update(void**, void*) {}
 extern "C" void __tsan_vptr_read(void**) {}
