@@ -109,6 +109,8 @@ class WindowedKl {
     A kl = sum_lanes<A>(sum);
     const A b = teacher_rest_ * inverse_teacher_;
     if (!(b <= 0)) kl += b * (log_of(b) - (log_rest_ - log_total));
+    // In one product, as its many parts would each be rounded at so large a logarithm's scale.
+    kl -= teacher_on_zero_ * inverse_teacher_ * static_cast<A>(kLogTiny);
     // Rounding may leave a hair below 0, where KL cannot be.
     return kl < 0 ? 0 : kl;
   }
@@ -140,34 +142,38 @@ class WindowedKl {
   }
 
  private:
-  // KL is of the teacher's positive part.
+  // KL is of the teacher's positive part. It is added up in double: what the window leaves of 1
+  // can be as small as float's rounding errors, and meets large logarithms.
   HHD_INLINE void measure_teacher(const WindowFrame<A>& teacher) {
-    Vec<A> sum{};
+    Doubles<A> sum{};
     for (int64_t n = 0; n < buffers_.padded_cells; n += kLanes<A>) {
       const Vec<A> b = positive_part<A>(load(buffers_.teacher() + n));
       store(buffers_.teacher() + n, b);
-      sum += b;
+      sum += __builtin_convertvector(b, Doubles<A>);
     }
-    teacher_sum_ = sum_lanes<A>(sum);
-    const A rest = 1 - (teacher.whole() ? teacher_sum_ : teacher_inside(teacher));
-    teacher_rest_ = rest < 0 ? 0 : rest;
+    double all = 0;
+    for (int64_t i = 0; i < kLanes<A>; ++i) all += sum[i];
+    const double rest = 1 - (teacher.whole() ? all : teacher_inside(teacher));
+    teacher_sum_ = static_cast<A>(all);
+    teacher_rest_ = rest < 0 ? 0 : static_cast<A>(rest);
     inverse_teacher_ = 1 / (teacher_sum_ + teacher_rest_);
   }
 
   // What the teacher has in the cells that are on the map themselves.
-  HHD_INLINE A teacher_inside(const WindowFrame<A>& teacher) const {
+  HHD_INLINE double teacher_inside(const WindowFrame<A>& teacher) const {
     const A* cell = buffers_.teacher();
-    A inside = 0;
+    double inside = 0;
     for (int64_t n = 0; n < teacher.y.cells; ++n, cell += teacher.x.cells) {
       for (int64_t m = 0; m < teacher.x.cells; ++m) {
-        inside += teacher.y.inside[n] && teacher.x.inside[m] ? cell[m] : 0;
+        if (teacher.y.inside[n] && teacher.x.inside[m]) inside += static_cast<double>(cell[m]);
       }
     }
     return inside;
   }
 
-  // What a share of exactly zero counts as; masses here are in units of exp(beta max).
-  HHD_INLINE A log_zero() const { return static_cast<A>(kLogTiny) + log_of(p_.sum); }
+  // What a share of exactly zero counts as, less kLogTiny, which the loss adds for all of them;
+  // masses here are in units of exp(beta max).
+  HHD_INLINE A log_zero() const { return log_of(p_.sum); }
 
   HHD_INLINE void measure_cells() {
     A* mass = buffers_.mass();

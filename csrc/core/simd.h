@@ -36,18 +36,23 @@ template <>
 struct Simd<float> {
   typedef float Vec __attribute__((vector_size(HHD_VECTOR_BYTES)));
   typedef int32_t Bits __attribute__((vector_size(HHD_VECTOR_BYTES)));
+  typedef double Doubles __attribute__((vector_size(2 * HHD_VECTOR_BYTES)));
 };
 
 template <>
 struct Simd<double> {
   typedef double Vec __attribute__((vector_size(HHD_VECTOR_BYTES)));
   typedef int64_t Bits __attribute__((vector_size(HHD_VECTOR_BYTES)));
+  typedef double Doubles __attribute__((vector_size(HHD_VECTOR_BYTES)));
 };
 
 template <class A>
 using Vec = typename Simd<A>::Vec;
 template <class A>
 using Bits = typename Simd<A>::Bits;
+// As many doubles as Vec<A> has lanes.
+template <class A>
+using Doubles = typename Simd<A>::Doubles;
 
 // Signed: it meets int64_t sizes everywhere.
 template <class A>
