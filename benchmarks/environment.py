@@ -33,7 +33,24 @@ def collect() -> dict[str, Any]:
         "instruction set": library.get("cpu capability", "none"),
         "torch instruction set": torch.backends.cpu.get_cpu_capability(),
         "compiler": library.get("compiler", "none"),
+        **_gpu(library),
         "load average": [round(load, 2) for load in os.getloadavg()],
+    }
+
+
+def _gpu(library: dict[str, Any]) -> dict[str, Any]:
+    """The GPU and what runs on it; nothing where there is none."""
+    if not torch.cuda.is_available():
+        return {}
+    properties = torch.cuda.get_device_properties(0)
+    return {
+        "gpu": properties.name,
+        "gpu memory GiB": round(properties.total_memory / 2**30, 1),
+        "gpu L2 MiB": properties.L2_cache_size / 2**20,
+        "compute capability": f"{properties.major}.{properties.minor}",
+        "cuda of torch": torch.version.cuda,
+        "cuda compiler": library.get("cuda_compiler", "none"),
+        "cuda architectures": library.get("cuda_architectures", "none"),
     }
 
 

@@ -33,6 +33,11 @@ class Maps(NamedTuple):
         student, *others = (tensor[:count].detach().clone() for tensor in self)
         return Maps(student.requires_grad_(), *others)
 
+    def to(self, device: str) -> "Maps":
+        """The same on another device."""
+        student, *others = (tensor.detach().to(device) for tensor in self)
+        return Maps(student.requires_grad_(), *others)
+
     def forget_gradient(self) -> None:
         """Without it a second backward pass would add to the first one's gradient: a pass more."""
         self.student.grad = None

@@ -68,8 +68,8 @@ def agree(what: str, results: tuple[Tensor, ...], expected: tuple[Any, ...]) -> 
     """Fail unless every result is as near to what is expected as its dtype allows."""
     assert len(results) == len(expected)
     for number, (result, exact) in enumerate(zip(results, expected, strict=True)):
-        got = result.detach().double().numpy()
-        wanted = exact.detach().double().numpy() if isinstance(exact, Tensor) else exact
+        got = result.detach().cpu().double().numpy()
+        wanted = exact.detach().cpu().double().numpy() if isinstance(exact, Tensor) else exact
         distance = float(np.linalg.norm(got - wanted) / np.linalg.norm(wanted))
         # A NaN fails as well.
         if not distance <= LIMITS[result.dtype]:

@@ -122,7 +122,7 @@ def _without_gradient(
 
 
 def _array(tensor: Tensor) -> np.ndarray:
-    return tensor.detach().double().numpy()
+    return tensor.detach().cpu().double().numpy()
 
 
 TEACHER_TARGETS = Op("teacher_targets", 1, _targets, _exact_targets)
