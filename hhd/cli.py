@@ -23,6 +23,7 @@ HELP = """usage: hhd COMMAND ...
   hhd data check JSON --skeleton NAME   what is broken in a data set, file by file
   hhd data preview RECIPE               a sheet of its augmented training crops, joints drawn
   hhd predict MODEL IMAGE...            joints of the person that fills each picture
+  hhd convert FILE --model NAME ...     a public checkpoint to a model.safetensors
   hhd demo                              a smoke test of it all on generated data, a few minutes
   hhd --version                         the version
 """
@@ -253,10 +254,18 @@ def data_command(words: Sequence[str]) -> int:
     return run(words)
 
 
+def convert_command(words: Sequence[str]) -> None:
+    """``hhd convert FILE --model NAME --output SAFETENSORS``"""
+    from hhd.convert import run
+
+    run(words)
+
+
 COMMANDS: dict[str, Callable[[Sequence[str]], int | None]] = {
     "train": train_command,
     "eval": eval_command,
     "data": data_command,
     "predict": predict_command,
+    "convert": convert_command,
     "demo": demo_command,
 }

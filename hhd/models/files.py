@@ -30,7 +30,9 @@ class ModelCard:
     How its maps are decoded is part of it: ``decode_window`` is the side of the local soft-argmax
     (None: whole map), ``flip_test`` averages with the mirrored picture, ``affine`` is the crop's
     geometry and so what a heatmap cell stands for; ``heatmap_decode``, ``flip_shift`` and
-    ``confidence`` are explained in :mod:`hhd.evaluation.decode`.
+    ``confidence`` are explained in :mod:`hhd.evaluation.decode`. ``deconv`` is the head's, None
+    the network's usual one. Where it comes from: ``preset``, the loss's named set of defaults, and
+    ``recipe`` of a run of ours, ``source`` of a converted file.
     """
 
     model: str
@@ -46,6 +48,10 @@ class ModelCard:
     heatmap_decode: HeatmapDecoding = "dark"
     flip_shift: FlipShift = "exact"
     confidence: Confidence = "mass"
+    deconv: tuple[int, ...] | None = None
+    preset: str | None = None
+    recipe: dict[str, Any] | None = None
+    source: str | None = None
 
     def __post_init__(self) -> None:
         if self.decode_window is not None:
@@ -82,7 +88,7 @@ def load_model(path: Path) -> tuple[PoseModel, ModelCard]:
         )
     try:
         card = _card(json.loads(metadata["hhd"]))
-        model = build_model(card.model, len(card.skeleton))
+        model = build_model(card.model, len(card.skeleton), deconv=card.deconv)
         model.load_state_dict(tensors)
     except (ValueError, KeyError, TypeError, RuntimeError) as error:
         reason = " ".join(str(error).split())
@@ -91,7 +97,7 @@ def load_model(path: Path) -> tuple[PoseModel, ModelCard]:
 
 
 def _card(content: dict[str, Any]) -> ModelCard:
-    fields = {key: _freeze(value) for key, value in content.items()}
+    fields = {k: v if k == "recipe" else _freeze(v) for k, v in content.items()}
     fields["skeleton"] = Skeleton(**fields["skeleton"])
     return ModelCard(**fields)
 

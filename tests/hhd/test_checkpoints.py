@@ -1,0 +1,392 @@
+"""Other people's checkpoints, in each layout, with the keys that the original code gives."""
+
+import argparse
+import json
+import pickle
+import sys
+from collections import OrderedDict
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from hhd.cli import main
+from hhd.models import build_model
+from hhd.models.checkpoints import load_weights, read_weights, start_from
+from hhd.models.files import load_model
+from hhd.train.loop import train
+from hhd.train.recipe import load_recipe
+
+pytestmark = [
+    pytest.mark.usefixtures("one_thread"),
+    # What is loaded into a network without memory is checked for its keys and shapes alone.
+    pytest.mark.filterwarnings("ignore:for .*copying from a non-meta parameter"),
+]
+COUNTERS = ".num_batches_tracked"
+
+
+def prefixed(prefix: str, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {prefix + key: value for key, value in state.items()}
+
+
+def numbered(shapes: dict[str, list[int]]) -> dict[str, Tensor]:
+    """A tensor for each key, filled with the key's place in the list; a few bytes in a file."""
+    return {
+        key: torch.full((), number).expand(shape)
+        for number, (key, shape) in enumerate(shapes.items())
+    }
+
+
+@pytest.fixture(scope="module")
+def student() -> dict[str, Tensor]:
+    """mmpose's keys of Lite-HRNet-18 with 16 joints (which are ours)."""
+    torch.manual_seed(0)
+    return build_model("litehrnet18", 16).state_dict()
+
+
+@pytest.fixture(scope="module")
+def teacher() -> dict[str, Tensor]:
+    return numbered({k: list(v.shape) for k, v in on_meta("hrnet_w48", 16).state_dict().items()})
+
+
+def on_meta(name: str, joints: int) -> torch.nn.Module:
+    with torch.device("meta"):
+        return build_model(name, joints)
+
+
+def old_head(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {key.replace("head.", "keypoint_head.", 1): value for key, value in state.items()}
+
+
+def integral_head(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """mmpose's and the official HHD code's integral head keeps its grid among the parameters."""
+    grid = torch.arange(64.0) / 64
+    return state | {
+        "head.linspace_x": grid.view(1, 1, 1, 64),
+        "head.linspace_y": grid.view(1, 1, 64, 1),
+    }
+
+
+META = {"epoch": 210, "iter": 1, "mmpose_version": "1.3.2", "dataset_meta": {"sigmas": [0.1]}}
+LAYOUTS = {
+    "mmpose 1.x": lambda student, _: {
+        "meta": META,
+        "state_dict": student | {"data_preprocessor.mean": torch.ones(3, 1, 1)},
+        "optimizer": {"state": {0: {"exp_avg": torch.ones(2)}}, "param_groups": [{"lr": 5e-4}]},
+        "ema_state_dict": prefixed("module.", student) | {"steps": torch.tensor(3)},
+    },
+    "mmpose 0.x": lambda student, _: {"meta": META, "state_dict": old_head(student)},
+    "mmrazor, mmpose 1.x": lambda student, teacher: {
+        "meta": META,
+        "state_dict": prefixed("architecture.", integral_head(student))
+        | prefixed("teacher.", teacher)
+        | {"distiller.connectors.fit.weight": torch.ones(3)},
+    },
+    "DWPose, mmpose 1.x": lambda student, teacher: {
+        "state_dict": prefixed("student.", student) | prefixed("teacher.", teacher)
+    },
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("zipped", [True, False], ids=["zip", "before torch 1.6"])
+def test_layouts_around_mmpose(tmp_path, student, teacher, layout, zipped):
+    path = tmp_path / "epoch_210.pth"
+    content = LAYOUTS[layout](student, teacher)
+    torch.save(content, path, _use_new_zipfile_serialization=zipped)
+    weights = read_weights(path)
+    assert weights.layout == layout
+    assert weights.integral == ("mmrazor" in layout)
+    assert weights.joints == 16
+    assert weights.tensors.keys() == student.keys()
+    assert all(weights.tensors[key] is not None for key in student)
+    model = build_model("litehrnet18", 16)
+    load_weights(model, weights, "litehrnet18")
+    for key, value in model.state_dict().items():
+        assert torch.equal(value, student[key]), key
+
+
+def test_our_keys_are_the_originals(golden):
+    for file, name in (
+        ("litehrnet18", "litehrnet18"),
+        ("mobilenetv2_sb", "mobilenetv2"),
+        ("resnet50_sb", "resnet50"),
+    ):
+        listed = json.loads((golden / f"{file}_keys.json").read_text())["shapes"]
+        state = on_meta(name, 17).state_dict()
+        assert {key: list(value.shape) for key, value in state.items()} == listed
+
+
+@pytest.mark.parametrize("wrapped", ["bare", "resume", "module"])
+def test_hrnets_own_files(tmp_path, golden, wrapped):
+    keys = json.loads((golden / "hrnet_w32_keys.json").read_text())["shapes"]
+    state = OrderedDict(numbered(keys))
+    path = tmp_path / "pose_hrnet_w32_256x192.pth"
+    several = OrderedDict(prefixed("module.", state))
+    content = {
+        "bare": state,
+        "module": several,
+        "resume": {
+            "epoch": 210,
+            "model": "pose_hrnet",
+            "state_dict": several,
+            "best_state_dict": state,
+            "perf": 0.744,
+            "optimizer": {"state": {}, "param_groups": [{"lr": 1e-5, "params": [0]}]},
+        },
+    }[wrapped]
+    torch.save(content, path)
+    weights = read_weights(path)
+    assert (weights.layout, weights.joints, weights.integral) == ("HRNet", 17, False)
+    load_weights(on_meta("hrnet_w32", 17), weights, "hrnet_w32")
+    for key, value in state.items():
+        ours = ("head." if key.startswith("final_layer.") else "backbone.") + key
+        assert torch.equal(weights.tensors[ours], value)
+
+
+def test_simple_baselines_own_file(tmp_path):
+    """Microsoft's code, as HRNet's, names the parts of the head without a prefix."""
+    model = on_meta("resnet50", 17)
+    keys = {k.split(".", 1)[1]: list(v.shape) for k, v in model.state_dict().items()}
+    path = tmp_path / "pose_resnet_50_256x192.pth.tar"
+    torch.save(numbered(keys), path)
+    load_weights(model, read_weights(path), "resnet50")
+
+
+def test_an_integral_head_with_deconvolutions(tmp_path):
+    model = on_meta("mobilenetv2", 16)
+    keys = {
+        key.replace("head.", "head.simplebaseline_head.", 1): list(value.shape)
+        for key, value in model.state_dict().items()
+    }
+    path = tmp_path / "ipr_mobilenetv2.pth"
+    torch.save({"state_dict": integral_head(numbered(keys))}, path)
+    weights = read_weights(path)
+    assert weights.integral
+    load_weights(model, weights, "mobilenetv2")
+
+
+def test_the_teacher_of_a_distillers_file(tmp_path, student, teacher):
+    path = tmp_path / "epoch_210.pth"
+    for layout in ("mmrazor, mmpose 1.x", "DWPose, mmpose 1.x"):
+        torch.save(LAYOUTS[layout](student, teacher), path)
+        weights = read_weights(path, "teacher")
+        assert not weights.integral
+        load_weights(on_meta("hrnet_w48", 16), weights, "hrnet_w48")
+        assert torch.equal(
+            weights.tensors["backbone.conv1.weight"], teacher["backbone.conv1.weight"]
+        )
+    torch.save({"state_dict": prefixed("architecture.", student)}, path)
+    with pytest.raises(ValueError, match=r"epoch_210.pth \(mmrazor\) has no teacher in it"):
+        read_weights(path, "teacher")
+    torch.save({"state_dict": student}, path)
+    with pytest.raises(ValueError, match="holds one network, not a student and a teacher"):
+        read_weights(path, "student")
+
+
+def test_files_of_ours(tmp_path, student):
+    """A run's checkpoint.pt, and safetensors of any origin."""
+    run, published = tmp_path / "checkpoint.pt", tmp_path / "model.safetensors"
+    torch.save({"recipe": {"model": "litehrnet18"}, "model": student, "step": 3}, run)
+    save_file(student, published)
+    for path in (run, published):
+        load_weights(build_model("litehrnet18", 16), read_weights(path), "litehrnet18")
+    small = build_model("small_student", 5)
+    torch.save(small.state_dict(), run)
+    weights = read_weights(run)
+    assert weights.joints == 5
+    load_weights(build_model("small_student", 5), weights, "small_student")
+
+
+def test_what_does_not_fit_is_named(tmp_path, student):
+    path = tmp_path / "lite.pth"
+    torch.save({"state_dict": student}, path)
+    with pytest.raises(
+        ValueError, match=r"lite.pth \(mmpose 1.x\) does not fit litehrnet18: "
+    ) as e:
+        load_weights(build_model("litehrnet18", 17), read_weights(path), "litehrnet18")
+    assert str(e.value).endswith(
+        ": head.final_layer.weight is [16, 40, 1, 1], it takes [17, 40, 1, 1], "
+        "head.final_layer.bias is [16], it takes [17]"
+    )
+    some = {key: value for key, value in student.items() if ".stem." not in key}
+    torch.save({"state_dict": some | {"backbone.extra.weight": torch.ones(2)}}, path)
+    model = build_model("litehrnet18", 16)
+    before = model.head.final_layer.weight.clone()
+    with pytest.raises(ValueError, match=r"missing backbone\.stem\.conv1\.conv\.weight, ") as e:
+        load_weights(model, read_weights(path), "litehrnet18")
+    assert str(e.value).endswith(" and 27 more; unexpected backbone.extra.weight")
+    assert torch.equal(model.head.final_layer.weight, before)
+
+
+def test_counters_that_old_files_lack_are_no_reason_to_refuse(tmp_path, student):
+    path = tmp_path / "old.pth"
+    torch.save({k: v for k, v in student.items() if not k.endswith(COUNTERS)}, path)
+    model = build_model("litehrnet18", 16)
+    load_weights(model, read_weights(path), "litehrnet18")
+    assert torch.equal(
+        model.backbone.stem.conv1.conv.weight, student["backbone.stem.conv1.conv.weight"]
+    )
+
+
+def test_starting_from_other_joints_or_from_imagenet(tmp_path, student):
+    path = tmp_path / "start.pth"
+    torch.save({"state_dict": student}, path)
+    model = build_model("litehrnet18", 5)
+    afresh = start_from(model, read_weights(path), "litehrnet18")
+    assert afresh == ["head.final_layer.weight", "head.final_layer.bias"]
+    got = model.state_dict()
+    assert all(torch.equal(got[k], v) for k, v in student.items() if k.startswith("backbone."))
+
+    trunk = on_meta("hrnet_w32", 17).backbone.state_dict()
+    shapes = {key: list(value.shape) for key, value in trunk.items()}
+    shapes |= {"incre_modules.0.0.conv1.weight": [32, 32, 1, 1], "classifier.weight": [1000, 2048]}
+    torch.save(numbered(shapes | {"final_layer.0.weight": [2048, 1024, 1, 1]}), path)
+    weights = read_weights(path)
+    assert weights.layout == "HRNet for ImageNet"
+    assert start_from(on_meta("hrnet_w32", 17), weights, "hrnet_w32") == afresh
+    with pytest.raises(ValueError, match="has no last convolution of a pose network"):
+        _ = weights.joints
+
+    trunk = on_meta("resnet50", 17).backbone.state_dict()
+    shapes = {key: list(value.shape) for key, value in trunk.items()}
+    torch.save(numbered(shapes | {"fc.weight": [1000, 2048], "fc.bias": [1000]}), path)
+    assert len(start_from(on_meta("resnet50", 17), read_weights(path), "resnet50")) == 20
+    with pytest.raises(ValueError, match=r"does not fit litehrnet18: missing backbone\.stem"):
+        start_from(on_meta("litehrnet18", 17), read_weights(path), "litehrnet18")
+
+
+@pytest.mark.parametrize(
+    ("what", "named"),
+    [
+        (np.float64(0.9), r"numpy\._?core\.multiarray\.scalar"),
+        (argparse.Namespace(lr=0.1), "argparse.Namespace"),
+    ],
+)
+def test_more_than_tensors_takes_trust(tmp_path, student, what, named):
+    path = tmp_path / "best.pth"
+    torch.save({"meta": {"best": what}, "state_dict": student}, path)
+    with pytest.raises(ValueError, match=rf"best.pth holds more than tensors \({named}\)"):
+        read_weights(path)
+    assert read_weights(path, trust=True).tensors.keys() == student.keys()
+
+
+class Buffer:
+    """Stands for mmengine's HistoryBuffer, of a package that is absent when the file is read."""
+
+    def __init__(self) -> None:
+        self.history = [np.arange(3), {"loss": 1.0}]
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_objects_of_absent_packages_are_passed_over(tmp_path, student, monkeypatch, zipped):
+    path = tmp_path / "epoch_10.pth"
+    with monkeypatch.context() as patched:
+        package = ModuleType("engine_that_is_absent")
+        package.Buffer = Buffer
+        patched.setitem(sys.modules, package.__name__, package)
+        patched.setattr(Buffer, "__module__", package.__name__)
+        content = {"message_hub": {"loss": Buffer()}, "state_dict": student}
+        torch.save(content, path, _use_new_zipfile_serialization=zipped)
+    with pytest.raises(
+        ValueError, match=r"holds more than tensors \(engine_that_is_absent.Buffer\)"
+    ):
+        read_weights(path)
+    weights = read_weights(path, trust=True)
+    load_weights(build_model("litehrnet18", 16), weights, "litehrnet18")
+
+
+def test_no_code_runs_without_trust(tmp_path, student):
+    class Payload:
+        def __reduce__(self):
+            return open, (str(tmp_path / "ran"), "w")
+
+    path = tmp_path / "evil.pth"
+    torch.save({"state_dict": student, "hook": Payload()}, path)
+    with pytest.raises(ValueError, match="can run code"):
+        read_weights(path)
+    assert not (tmp_path / "ran").exists()
+    read_weights(path, trust=True)
+    assert (tmp_path / "ran").exists()
+
+
+def test_other_files_are_refused(tmp_path):
+    path = tmp_path / "x.pth"
+    with pytest.raises(FileNotFoundError, match=r"checkpoint .*x\.pth does not exist"):
+        read_weights(path)
+    for content in (b"", b"plain text", pickle.dumps([1, 2], protocol=2)):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=r"checkpoint .*x\.pth") as error:
+            read_weights(path)
+        assert "\n" not in str(error.value)
+    for content in ([1, 2], {}, {"epoch": 3, "lr": 0.1}, torch.ones(2)):
+        torch.save(content, path)
+        with pytest.raises(ValueError, match="holds no parameters by name"):
+            read_weights(path)
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(b"not a tensor")
+    with pytest.raises(ValueError, match="is not a safetensors file"):
+        read_weights(path)
+
+
+def test_convert_command(tmp_path, capsys, student, teacher):
+    source, out = tmp_path / "epoch_210.pth", tmp_path / "student.safetensors"
+    torch.save(LAYOUTS["mmrazor, mmpose 1.x"](student, teacher), source)
+    words = ["convert", str(source), "--model=litehrnet18", f"--output={out}"]
+    words += ["--input-size", "256", "256", "--skeleton=mpii16", "--beta=10", "--student"]
+    assert main([*words, "--flip-test=coordinates"]) == 0
+    text = capsys.readouterr().out
+    assert "litehrnet18, integral, 16 joints of mpii16, 1.13 M parameters, from mmrazor" in text
+    model, card = load_model(out)
+    assert torch.equal(
+        model.state_dict()["head.final_layer.bias"], student["head.final_layer.bias"]
+    )
+    assert (card.task, card.input_size, card.beta, card.sigma) == ("integral", (256, 256), 10, 2)
+    assert (card.skeleton.name, card.flip_test) == ("mpii16", "coordinates")
+    assert card.source.startswith("epoch_210.pth (mmrazor, mmpose 1.x), sha256 ")
+
+    for extra, message in (
+        (["--skeleton=coco17"], "has 16 joints, skeleton coco17 17"),
+        (["--model=litehrnet30"], "does not fit litehrnet30: missing backbone.stage0.2.layers"),
+        (["--model=litehrnet19"], "model is 'litehrnet19'; it takes one of"),
+        (["--input-size", "250", "256"], "input_size is [250, 256]; the model takes"),
+    ):
+        assert main([*words, *extra]) == 1
+        error = capsys.readouterr().err
+        assert message in error
+        assert error.count("\n") == 1
+
+
+def test_recipes_start_from_checkpoints_and_are_taught_by_them(tmp_path, tiny):
+    """The phone net of 14 joints from one of 5, its teacher a bare file of 16 joints."""
+    torch.manual_seed(1)
+    start = build_model("phone", 5)
+    teacher = build_model("phone", 16)
+    torch.save({"state_dict": prefixed("module.", start.state_dict())}, tmp_path / "start.pth")
+    torch.save(teacher.state_dict(), tmp_path / "teacher.pth")
+    recipe = load_recipe(
+        "demo_student",
+        **tiny
+        | {
+            "model": "phone",
+            "input_size": [64, 64],
+            "weights": str(tmp_path / "start.pth"),
+            "teacher": str(tmp_path / "teacher.pth"),
+            "teacher_model": "phone",
+            "teacher_joint_map": [0, 1, 2, 3, 4, 5, 10, 11, 12, 13, 14, 15, 8, 9],
+            "loss": "kl",
+            "sigma": 2,
+            "epochs": 1,
+            "lr": 1e-12,
+        },
+    )
+    trained = train(recipe)
+    got = trained.model.state_dict()
+    for key, value in start.backbone.named_parameters():
+        torch.testing.assert_close(got[f"backbone.{key}"], value)
+    _, card = load_model(tmp_path / recipe.output / "model.safetensors")
+    assert card.recipe == recipe.as_dict()
+    assert card.preset == "kl-v1"
