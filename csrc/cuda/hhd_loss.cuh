@@ -224,7 +224,7 @@ class WindowedLoss {
         const ScaledSum<A> sum = measured_cell(n, m);
         const A pull = on_chip() ? sum.sum : kl_pull(sum, positive_part(teacher_value(n, m)));
         const Exponential<A> scaled{sum.top, exponential_.beta};
-        if (pull != 0) pulled += w * pull * scaled(s);
+        if (pull != 0 && w > 0) pulled += w * pull * scaled(s);
       } else {
         pulled += w * (on_chip() ? pulls_[cell(n, m)] : student_value(n, m) - teacher_value(n, m));
       }

@@ -90,7 +90,8 @@ HHD_DEVICE void write_gradient(const Team<Accumulator<T>>& team, const Source<T>
       const A at = g.constant + g.slope_y * static_cast<A>(y) + g.slope_x * static_cast<A>(x);
       v = exponential(s) * (at + g.uncovered * open);
     }
-    if (g.rest_pull != 0) v += g.rest_pull * open * rest(s);
+    // A covered pixel may lie so far above the rest's top that its exponential overflows.
+    if (g.rest_pull != 0 && open > 0) v += g.rest_pull * open * rest(s);
     if (g.linear != 0) v += g.linear * norm_slope(kind, s);
     if (x >= student.x.first() && x < student.x.last()) v += term.gradient(y, x, s);
     sink.element(y, x, v);
