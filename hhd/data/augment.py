@@ -120,22 +120,10 @@ def half_body_crop(
         return None
     is_upper = np.isin(np.arange(len(keypoints)), upper_body)
     upper, lower = keypoints[labelled & is_upper, :2], keypoints[labelled & ~is_upper, :2]
-    if rule == "hrnet":
-        if wanted == "upper" and len(upper) > 2:
-            chosen = upper
-        else:
-            chosen = lower if len(lower) > 2 else upper
-        if len(chosen) < 2:
-            return None
-    else:
-        if len(upper) < 2 and len(lower) < 3:
-            return None
-        if len(lower) < 3:
-            chosen = upper
-        elif len(upper) < 2:
-            chosen = lower
-        else:
-            chosen = upper if wanted == "upper" else lower
+    # With nine joints one half is always large enough.
+    fewest_upper = 3 if rule == "hrnet" else 2
+    takes_upper = len(lower) < 3 or (wanted == "upper" and len(upper) >= fewest_upper)
+    chosen = upper if takes_upper else lower
     size = np.ptp(chosen, axis=0)
     if rule == "hrnet":
         size = fix_aspect(size, aspect)

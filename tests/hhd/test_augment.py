@@ -68,6 +68,15 @@ def half(upper, lower, wanted, rule):
     return half_body_crop(keypoints(upper, lower), UPPER, wanted, 0.75, rule)
 
 
+@pytest.mark.parametrize(("rule", "fewest"), [("hrnet", 3), ("mmpose", 2)])
+def test_a_half_body_needs_its_joints(rule, fewest):
+    everyone = np.array([[10.0 * i, 0.0, 1.0] for i in range(17)])
+    for count in range(1, 5):
+        center, _ = half_body_crop(everyone, list(range(count)), "upper", 0.75, rule)
+        upper, lower = 10 * (count - 1) / 2, 10 * (count + 16) / 2
+        assert center[0] == (upper if count >= fewest else lower)
+
+
 def test_half_bodies_of_hrnet():
     center, size = half(9, 6, "upper", "hrnet")
     assert center.tolist() == [40, 5]

@@ -237,6 +237,9 @@ def test_detected_boxes(samples, tmp_path):
     assert len(good) == sum(row["score"] >= 0.3 for row in rows) < 118
     assert [p.box for p in everything[:3]] == [tuple(row["bbox"]) for row in rows[:3]]
     assert everything[0].score == rows[0]["score"]
+    # On the threshold is in.
+    best = max(row["score"] for row in rows)
+    assert len(read_detections(detections, truth, coco, coco17, best)) == 1
     assert not everything[0].keypoints.any()
     path = tmp_path / "detections.json"
     path.write_text(json.dumps([*rows[:1], {**rows[1], "category_id": 44}]))
