@@ -57,9 +57,10 @@ HHD_DEVICE void write_gradient(const Team<Accumulator<T>>& team, const Source<T>
                                const Frame<Accumulator<T>>& student, const WindowedLoss<T>& term) {
   using A = Accumulator<T>;
   const Exponential<A> rest{g.rest_top, exponential.beta};
-  each_vector(map, vectors, [&](int y, int x, const A(&s)[kLanes<T>]) {
+  vectors.each([&](int y, int x) {
     if (student.touches(y, x, kLanes<T>)) return;
-    A v[kLanes<T>] = {};
+    A s[kLanes<T>], v[kLanes<T>] = {};
+    map.vector(y, x, s);
     if (softmax) {
       const A at =
           g.constant + g.uncovered + g.slope_y * static_cast<A>(y) + g.slope_x * static_cast<A>(x);
@@ -164,9 +165,9 @@ class JointLoss {
                 static_cast<double>(weights_.hhd) * static_cast<double>(hhd_loss));
     if (views_.grad.data == nullptr) return;
     const Sink<T> sink = block_.sink(views_.grad, j_);
-    if (weights_.coordinate == 0 && !distils_) return write_zeros(vectors_, sink);
     // Results may take the map's place, which others may still be looking at.
     if (sink.plane != nullptr) team_.sync();
+    if (weights_.coordinate == 0 && !distils_) return write_zeros(vectors_, sink);
     write_gradient(team_, map_, vectors_, sink, g, softmax_, exponential_, args_.normalize,
                    student_, term);
   }

@@ -56,12 +56,13 @@ class Team {
     }
   }
 
-  // Every thread gets the sums over the team.
+  // Every thread gets the sums over the team. Here, as below, all have passed what came before when
+  // one goes on.
   template <int N>
   HHD_DEVICE void sum(A (&v)[N]) {
     static_assert(N <= kMaxSums, "kScratchBytes");
     sum_in_warp(v);
-    if (warps() == 1) return;
+    if (warps() == 1) return warp_barrier();
     A* parts = scratch<A>();
     if (lane() == 0) {
       for (int i = 0; i < N; ++i) parts[warp() * N + i] = v[i];
@@ -81,7 +82,10 @@ class Team {
       const V value = shuffle_xor(kFullWarp, best.value, lanes);
       best.take(value, shuffle_xor(kFullWarp, best.index, lanes));
     }
-    if (warps() == 1) return best;
+    if (warps() == 1) {
+      warp_barrier();
+      return best;
+    }
     Peak<V>* parts = scratch<Peak<V>>();
     if (lane() == 0) parts[warp()] = best;
     barrier();
