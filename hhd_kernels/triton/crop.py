@@ -47,6 +47,7 @@ def crop_kernel(
     maps,
     centers,
     out,
+    instances,
     joints,
     height,
     width,
@@ -59,7 +60,7 @@ def crop_kernel(
     G: tl.constexpr,
     A: tl.constexpr,
 ):
-    b, k, exists = joints_of_program(joints, G)
+    b, k, exists = joints_of_program(instances, joints, G)
     # Only the windows' pixels are read.
     m = open_map(maps, b, k, exists, height, width, 1, 1, False, A)
     x, y = load_point(centers, b, k, exists, A)
@@ -83,6 +84,7 @@ def crop_backward_kernel(
     grad,
     centers,
     out,
+    instances,
     joints,
     height,
     width,
@@ -98,7 +100,7 @@ def crop_backward_kernel(
     WHOLE: tl.constexpr,
     A: tl.constexpr,
 ):
-    b, k, exists = joints_of_program(joints, G)
+    b, k, exists = joints_of_program(instances, joints, G)
     m = open_map(out, b, k, exists, height, width, ROWS, COLUMNS, False, A)
     x, y = load_point(centers, b, k, exists, A)
     rows, columns = window_at(x, y, height, width, exists, CELLS_Y, CELLS_X, SAMPLING, BORDER)
@@ -132,7 +134,7 @@ def crop(
         launch.view(maps),
         launch.view(centers),
         launch.view(out),
-        *maps.shape[1:],
+        *maps.shape,
         **launch.cells(window_h, window_w),
         SAMPLING=sampling,
         BORDER=border,
@@ -156,7 +158,7 @@ def crop_backward(
         launch.view(grad),
         launch.view(centers),
         launch.view(out),
-        *maps.shape[1:],
+        *maps.shape,
         **launch.cells(*grad.shape[2:]),
         SAMPLING=sampling,
         BORDER=border,

@@ -374,7 +374,6 @@ def write_gradient(
     A: tl.constexpr = m.pixels.dtype
     for tile in range(tiles(m, WHOLE)):
         i, x, mask = pixels_of(m, tile, WHOLE)
-        value = tl.zeros((i + x + b * 0).shape, A)
         v = values_of(m, tile, WHOLE)
         value = linear_part(v, g, KIND)
         if USES_SOFTMAX:
@@ -437,6 +436,7 @@ def loss_backward_kernel(
     grad,
     factor,
     out,
+    instances,
     joints,
     height,
     width,
@@ -446,7 +446,7 @@ def loss_backward_kernel(
     WHOLE: tl.constexpr,
     A: tl.constexpr,
 ):
-    b, k, exists = joints_of_program(joints, G)
+    b, k, exists = joints_of_program(instances, joints, G)
     m = open_map(grad, b, k, exists, height, width, ROWS, COLUMNS, WHOLE, A)
     by = tl.load(factor).to(A)
     for tile in range(tiles(m, WHOLE)):
@@ -514,7 +514,7 @@ def loss_backward(grad: Tensor, factor: Tensor, logits: Tensor) -> Tensor:
         launch.view(grad),
         factor,
         launch.view(out),
-        *logits.shape[1:],
+        *logits.shape,
         **block,
     )
     return out

@@ -83,6 +83,7 @@ def joint_loss_kernel(
     coordinate_terms,
     hhd_terms,
     grad,
+    instances,
     joints,
     height,
     width,
@@ -109,7 +110,7 @@ def joint_loss_kernel(
     WHOLE: tl.constexpr,
     A: tl.constexpr,
 ):
-    b, k, exists = joints_of_program(joints, G)
+    b, k, exists = joints_of_program(instances, joints, G)
     n = b * joints + k
     w_hhd = load_weight(teacher_weight, b, k, exists, A)
     # Without coordinates, a joint of weight 0 is not even read.
@@ -349,7 +350,7 @@ def joint_loss(
         terms[0],
         terms[1],
         launch.view(grad) if with_grad else None,
-        *logits.shape[1:],
+        *logits.shape,
         beta,
         eps,
         unit_x,

@@ -28,7 +28,7 @@ def view(t: Tensor | None) -> View | None:
 
 def tile(maps: Tensor) -> dict[str, Any]:
     """The block of a program on these maps, and its warps: 32 values a thread, or 16 doubles."""
-    _, joints, height, width = maps.shape
+    height, width = maps.shape[2:]
     size = 8 if maps.dtype == torch.float64 else 4
     rows, columns = triton.next_power_of_2(height), triton.next_power_of_2(width)
     whole = rows * columns * size <= LARGEST_TILE
@@ -36,9 +36,9 @@ def tile(maps: Tensor) -> dict[str, Any]:
     if not whole:
         columns = min(columns, max(1, CHUNK // size))
         rows = min(rows, max(1, CHUNK // size // columns))
-    elif maps.stride(1) == 1 and joints > 1:
+    elif maps.stride(1) == 1 and maps.shape[1] > 1:
         # Neighbouring joints share a sector: taken one by one, each is fetched many times over.
-        group = min(JOINTS, triton.next_power_of_2(joints))
+        group = JOINTS
         while group > 1 and group * rows * columns * size > LARGEST_TILE:
             group //= 2
     warps = max(1, min(16, group * rows * columns * size // 4096))
@@ -63,8 +63,8 @@ def cells(rows: int, columns: int) -> dict[str, int]:
 
 
 def programs(maps: Tensor, block: dict[str, Any]) -> int:
-    """How many programs cover all joints."""
-    return maps.shape[0] * triton.cdiv(maps.shape[1], block["G"])
+    """How many programs cover all maps."""
+    return triton.cdiv(maps.shape[0] * maps.shape[1], block["G"])
 
 
 def run(kernel: Any, count: int, like: Tensor, *arguments: Any, **options: Any) -> None:

@@ -252,6 +252,7 @@ def debiased_shift(t, r, length, N: tl.constexpr):
 def locate_teacher_kernel(
     maps,
     centers,
+    instances,
     joints,
     height,
     width,
@@ -264,7 +265,7 @@ def locate_teacher_kernel(
     WHOLE: tl.constexpr,
     A: tl.constexpr,
 ):
-    b, k, exists = joints_of_program(joints, G)
+    b, k, exists = joints_of_program(instances, joints, G)
     m = open_map(maps, b, k, exists, height, width, ROWS, COLUMNS, WHOLE, A)
     top = maximum_of(m, WHOLE)
     x, y = teacher_center(m, top, has_nan(m, WHOLE), REFINE, TAPS, BLUR, WHOLE)
@@ -276,6 +277,7 @@ def locate_student_kernel(
     logits,
     teacher_centers,
     centers,
+    instances,
     joints,
     height,
     width,
@@ -289,7 +291,7 @@ def locate_student_kernel(
     WHOLE: tl.constexpr,
     A: tl.constexpr,
 ):
-    b, k, exists = joints_of_program(joints, G)
+    b, k, exists = joints_of_program(instances, joints, G)
     t_x, t_y = load_point(teacher_centers, b, k, exists, A)
     # The peak needs nothing of the map.
     m = open_map(logits, b, k, exists & (LOCATE != PEAK), height, width, ROWS, COLUMNS, WHOLE, A)
@@ -317,7 +319,7 @@ def locate_teacher(heatmaps: Tensor, refine: int, blur_kernel: int) -> Tensor:
         heatmaps,
         launch.view(heatmaps),
         launch.view(centers),
-        *heatmaps.shape[1:],
+        *heatmaps.shape,
         **blur(refine, blur_kernel),
         **block,
     )
@@ -337,7 +339,7 @@ def locate_student(
         launch.view(logits),
         launch.view(centers),
         launch.view(result),
-        *logits.shape[1:],
+        *logits.shape,
         beta,
         N=window_h,
         M=window_w,

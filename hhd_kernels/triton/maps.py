@@ -1,9 +1,9 @@
 """A map as the kernels see it: tiles of pixels, its largest value, its norm and its softmax.
 
-One program handles G joints of an instance: 1, or a few where joints are innermost in memory
-(channels_last). A value per map has the shape [G, 1, 1], per pixel [G, ROWS, COLUMNS]. A map that
-fits one tile (WHOLE) is read once and kept in registers; a larger one is read again, tile by tile,
-for every pass over it.
+One program handles G maps: 1, or a few where joints are innermost in memory (channels_last). A
+value per map has the shape [G, 1, 1], per pixel [G, ROWS, COLUMNS]. A map that fits one tile
+(WHOLE) is read once and kept in registers; a larger one is read again, tile by tile, for every
+pass over it.
 """
 
 from typing import Any, NamedTuple
@@ -52,12 +52,11 @@ class Map(NamedTuple):
 
 
 @triton.jit
-def joints_of_program(joints, G: tl.constexpr):
-    """The instance and the joints of this program, 64-bit, and which of the joints exist."""
-    groups = tl.cdiv(joints, G)
-    program = tl.program_id(0).to(tl.int64)
-    k = (program % groups) * G + tl.arange(0, G)[:, None, None]
-    return program // groups, k, k < joints
+def joints_of_program(instances, joints, G: tl.constexpr):
+    """Instance and joint of this program's maps, 64-bit, and which of them exist, [G, 1, 1]."""
+    n = tl.program_id(0).to(tl.int64) * G + tl.arange(0, G)[:, None, None]
+    b = n // joints
+    return b, n % joints, b < instances
 
 
 @triton.jit

@@ -32,6 +32,7 @@ from hhd_kernels.triton.maps import (
 def normalize_kernel(
     x,
     out,
+    instances,
     joints,
     height,
     width,
@@ -44,7 +45,7 @@ def normalize_kernel(
     WHOLE: tl.constexpr,
     A: tl.constexpr,
 ):
-    b, k, exists = joints_of_program(joints, G)
+    b, k, exists = joints_of_program(instances, joints, G)
     m = open_map(x, b, k, exists, height, width, ROWS, COLUMNS, WHOLE, A)
     rate, least = number(beta, m.pixels), number(eps, m.pixels)
     top, divisor = number(0.0, m.pixels), number(1.0, m.pixels)
@@ -70,6 +71,7 @@ def normalize_backward_kernel(
     grad,
     x,
     out,
+    instances,
     joints,
     height,
     width,
@@ -82,7 +84,7 @@ def normalize_backward_kernel(
     WHOLE: tl.constexpr,
     A: tl.constexpr,
 ):
-    b, k, exists = joints_of_program(joints, G)
+    b, k, exists = joints_of_program(instances, joints, G)
     m = open_map(x, b, k, exists, height, width, ROWS, COLUMNS, WHOLE, A)
     upstream = open_map(grad, b, k, exists, height, width, ROWS, COLUMNS, WHOLE, A)
     rate, least = number(beta, m.pixels), number(eps, m.pixels)
@@ -134,7 +136,7 @@ def normalize(x: Tensor, kind: int, beta: float, eps: float) -> Tensor:
         x,
         launch.view(x),
         launch.view(out),
-        *x.shape[1:],
+        *x.shape,
         beta,
         eps,
         KIND=kind,
@@ -154,7 +156,7 @@ def normalize_backward(grad: Tensor, x: Tensor, kind: int, beta: float, eps: flo
         launch.view(grad),
         launch.view(x),
         launch.view(out),
-        *x.shape[1:],
+        *x.shape,
         beta,
         eps,
         KIND=kind,

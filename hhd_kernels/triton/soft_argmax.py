@@ -37,6 +37,7 @@ def soft_argmax_kernel(
     logits,
     coords,
     confidence,
+    instances,
     joints,
     height,
     width,
@@ -49,7 +50,7 @@ def soft_argmax_kernel(
     WHOLE: tl.constexpr,
     A: tl.constexpr,
 ):
-    b, k, exists = joints_of_program(joints, G)
+    b, k, exists = joints_of_program(instances, joints, G)
     m = open_map(logits, b, k, exists, height, width, ROWS, COLUMNS, WHOLE, A)
     rate = number(beta, m.pixels)
     top = maximum_of(m, WHOLE)
@@ -69,6 +70,7 @@ def soft_argmax_backward_kernel(
     grad_coords,
     logits,
     grad,
+    instances,
     joints,
     height,
     width,
@@ -81,7 +83,7 @@ def soft_argmax_backward_kernel(
     WHOLE: tl.constexpr,
     A: tl.constexpr,
 ):
-    b, k, exists = joints_of_program(joints, G)
+    b, k, exists = joints_of_program(instances, joints, G)
     m = open_map(logits, b, k, exists, height, width, ROWS, COLUMNS, WHOLE, A)
     rate = number(beta, m.pixels)
     top = maximum_of(m, WHOLE)
@@ -122,7 +124,7 @@ def soft_argmax(logits: Tensor, beta: float, window: int) -> tuple[Tensor, Tenso
         launch.view(logits),
         launch.view(coords),
         launch.view(confidence),
-        *logits.shape[1:],
+        *logits.shape,
         beta,
         window,
         WINDOWED=window > 0,
@@ -142,7 +144,7 @@ def soft_argmax_backward(grad_coords: Tensor, logits: Tensor, beta: float, windo
         launch.view(grad_coords),
         launch.view(logits),
         launch.view(grad),
-        *logits.shape[1:],
+        *logits.shape,
         beta,
         window,
         WINDOWED=window > 0,

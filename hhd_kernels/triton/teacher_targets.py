@@ -73,6 +73,7 @@ def teacher_targets_kernel(
     centers,
     windows,
     confidence,
+    instances,
     joints,
     height,
     width,
@@ -93,7 +94,7 @@ def teacher_targets_kernel(
     WHOLE: tl.constexpr,
     A: tl.constexpr,
 ):
-    b, k, exists = joints_of_program(joints, G)
+    b, k, exists = joints_of_program(instances, joints, G)
     m = open_map(heatmaps, b, k, exists, height, width, ROWS, COLUMNS, WHOLE, A)
     top, is_nan = maximum_of(m, WHOLE), has_nan(m, WHOLE)
     x, y = teacher_center(m, top, is_nan, REFINE, TAPS, BLUR, WHOLE)
@@ -138,7 +139,7 @@ def teacher_targets(
         launch.view(centers),
         launch.view(windows),
         launch.view(confidence),
-        *heatmaps.shape[1:],
+        *heatmaps.shape,
         eps,
         KIND=normalize,
         **blur(refine, blur_kernel),

@@ -6,13 +6,19 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
-from kernels.samples import BACKENDS, DEVICE
+from kernels.samples import BACKENDS, DEVICE, INTERPRETED
+
+if INTERPRETED:
+    from triton_backend import interpreter
+
+    interpreter.repair()
 
 collect_ignore = [] if DEVICE == "cpu" else ["test_contract_instruction_sets.py"]
 
 settings.register_profile(
     "kernels",
-    max_examples=50,
+    # The interpreter takes milliseconds a program.
+    max_examples=4 if INTERPRETED else 50,
     derandomize=True,
     deadline=None,
     database=None,

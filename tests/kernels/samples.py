@@ -1,6 +1,7 @@
 """What the tests of `hhd_kernels` draw from: backends, dtypes, layouts, maps and targets.
 
-HHD_TEST_DEVICE=cuda makes a GPU torch's default device, and runs the same tests there.
+HHD_TEST_DEVICE=cuda makes a GPU torch's default device, and runs the same tests there;
+TRITON_INTERPRET=1 runs them on the Triton kernels in Triton's interpreter, which is on the CPU.
 """
 
 import os
@@ -20,7 +21,10 @@ Array = NDArray[np.float64]
 DEVICE = os.environ.get("HHD_TEST_DEVICE", "cpu")
 if DEVICE != "cpu":
     torch.set_default_device(DEVICE)
+INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 BACKENDS = {"cpu": ["reference", "cpu"], "cuda": ["reference", "cuda", "triton"]}[DEVICE]
+if INTERPRETED:
+    BACKENDS = ["triton"]
 FUSED = [name for name in BACKENDS if name != "reference"]
 
 DTYPES = [torch.float32, torch.float16, torch.bfloat16, torch.float64]

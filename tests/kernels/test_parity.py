@@ -22,6 +22,7 @@ from kernels.calls import targets_of
 from kernels.samples import (
     DEVICE,
     DTYPES,
+    INTERPRETED,
     LAYOUTS,
     accumulate,
     as_array,
@@ -31,7 +32,7 @@ from kernels.samples import (
     tensor,
 )
 
-HOW = {"cpu": "native", "cuda": "gpu"}[DEVICE]
+HOW = "interpreter" if INTERPRETED else {"cpu": "native", "cuda": "gpu"}[DEVICE]
 
 
 def shape_of(layout: str) -> tuple[int, int, int, int]:
