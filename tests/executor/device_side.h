@@ -65,6 +65,11 @@ HHD_DEVICE void copy_async(T* shared, const T* global, HHD_SITE) {
 }
 HHD_DEVICE void await_copies() { executor::await_copies(); }
 
+HHD_DEVICE float exp2_or_zero(float x) {
+  const float y = exp2f(x);
+  return y < 0x1p-126f ? 0.0f : y;
+}
+
 HHD_DEVICE float from_float16(uint16_t h) { return executor::from_float16(h); }
 HHD_DEVICE uint16_t to_float16(float x) { return executor::to_float16(x); }
 HHD_DEVICE uint16_t to_bfloat16(float x) { return executor::to_bfloat16(x); }

@@ -294,6 +294,7 @@ void* writing(void* p, int bytes, const Site& at) {
 
 void fail(const std::string& message) {
   Machine& m = machine();
+  if (m.body == nullptr) throw std::runtime_error("between launches: " + message);
   m.failure =
       "block " + std::to_string(m.block) + ", thread " + std::to_string(m.current) + ": " + message;
   thread(m.current).fiber.switch_to(m.host);
@@ -324,12 +325,14 @@ void run(const void* kernel, int64_t blocks, int threads, int64_t shared_bytes,
     m.shared = shared.get();
     memory::block_begins(m.shared, shared_bytes);
     run_block(block);
+    memory::block_ends();
     if (!m.failure.empty()) {
+      m.body = nullptr;
       m.pool.clear();  // their stacks hold threads that will never end
       throw std::runtime_error(m.failure);
     }
-    memory::block_ends();
   }
+  m.body = nullptr;
   memory::launch_ends();
 }
 

@@ -216,7 +216,6 @@ std::string traffic() {
 void launch_begins(const void* kernel, int64_t blocks, int threads, int64_t shared_bytes) {
   Watch& w = watch();
   ++w.launch;
-  w.accesses.clear();  // of a launch that failed
   w.touched.clear();
   w.requested.clear();
   w.report << "launch " << offset_in_library(kernel) << ' ' << blocks << ' ' << threads << ' '
@@ -251,6 +250,9 @@ void block_ends() {
     w.touched.insert(a.place());
   }
   w.accesses.clear();
+  // From here on its memory is the host's again.
+  w.shared = nullptr;
+  w.shared_history.clear();
 }
 
 void barrier_passed() { ++watch().interval; }
