@@ -5,6 +5,7 @@ import json
 import pickle
 import sys
 from collections import OrderedDict
+from functools import cache
 from types import ModuleType
 
 import numpy as np
@@ -14,11 +15,13 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from hhd.cli import main
+from hhd.data.skeleton import load_skeleton
 from hhd.models import build_model
 from hhd.models.checkpoints import load_weights, read_weights, start_from
 from hhd.models.files import load_model
+from hhd.teach.teachers import model_teacher
 from hhd.train.loop import train
-from hhd.train.recipe import load_recipe
+from hhd.train.recipe import Recipe, load_recipe
 
 pytestmark = [
     pytest.mark.usefixtures("one_thread"),
@@ -49,10 +52,16 @@ def student() -> dict[str, Tensor]:
 
 @pytest.fixture(scope="module")
 def teacher() -> dict[str, Tensor]:
-    return numbered({k: list(v.shape) for k, v in on_meta("hrnet_w48", 16).state_dict().items()})
+    return numbered(shapes(on_meta("hrnet_w32", 17)))
 
 
+def shapes(model: torch.nn.Module) -> dict[str, list[int]]:
+    return {key: list(value.shape) for key, value in model.state_dict().items()}
+
+
+@cache
 def on_meta(name: str, joints: int) -> torch.nn.Module:
+    """A network without memory, for its keys and shapes."""
     with torch.device("meta"):
         return build_model(name, joints)
 
@@ -102,7 +111,6 @@ def test_layouts_around_mmpose(tmp_path, student, teacher, layout, zipped):
     assert weights.integral == ("mmrazor" in layout)
     assert weights.joints == 16
     assert weights.tensors.keys() == student.keys()
-    assert all(weights.tensors[key] is not None for key in student)
     model = build_model("litehrnet18", 16)
     load_weights(model, weights, "litehrnet18")
     for key, value in model.state_dict().items():
@@ -116,8 +124,7 @@ def test_our_keys_are_the_originals(golden):
         ("resnet50_sb", "resnet50"),
     ):
         listed = json.loads((golden / f"{file}_keys.json").read_text())["shapes"]
-        state = on_meta(name, 17).state_dict()
-        assert {key: list(value.shape) for key, value in state.items()} == listed
+        assert shapes(on_meta(name, 17)) == listed
 
 
 @pytest.mark.parametrize("wrapped", ["bare", "resume", "module"])
@@ -150,17 +157,17 @@ def test_hrnets_own_files(tmp_path, golden, wrapped):
 def test_simple_baselines_own_file(tmp_path):
     """Microsoft's code, as HRNet's, names the parts of the head without a prefix."""
     model = on_meta("resnet50", 17)
-    keys = {k.split(".", 1)[1]: list(v.shape) for k, v in model.state_dict().items()}
+    keys = {key.split(".", 1)[1]: shape for key, shape in shapes(model).items()}
     path = tmp_path / "pose_resnet_50_256x192.pth.tar"
     torch.save(numbered(keys), path)
     load_weights(model, read_weights(path), "resnet50")
 
 
 def test_an_integral_head_with_deconvolutions(tmp_path):
-    model = on_meta("mobilenetv2", 16)
+    model = on_meta("mobilenetv2", 17)
     keys = {
-        key.replace("head.", "head.simplebaseline_head.", 1): list(value.shape)
-        for key, value in model.state_dict().items()
+        key.replace("head.", "head.simplebaseline_head.", 1): shape
+        for key, shape in shapes(model).items()
     }
     path = tmp_path / "ipr_mobilenetv2.pth"
     torch.save({"state_dict": integral_head(numbered(keys))}, path)
@@ -169,13 +176,22 @@ def test_an_integral_head_with_deconvolutions(tmp_path):
     load_weights(model, weights, "mobilenetv2")
 
 
+def test_vitpose_of_hugging_face(tmp_path):
+    pytest.importorskip("transformers", reason="extra vitpose is absent")
+    path = tmp_path / "pytorch_model.bin"
+    torch.save(numbered(shapes(on_meta("vitpose_s", 17))), path)
+    weights = read_weights(path)
+    assert weights.joints == 17
+    load_weights(on_meta("vitpose_s", 17), weights, "vitpose_s")
+
+
 def test_the_teacher_of_a_distillers_file(tmp_path, student, teacher):
     path = tmp_path / "epoch_210.pth"
     for layout in ("mmrazor, mmpose 1.x", "DWPose, mmpose 1.x"):
         torch.save(LAYOUTS[layout](student, teacher), path)
         weights = read_weights(path, "teacher")
         assert not weights.integral
-        load_weights(on_meta("hrnet_w48", 16), weights, "hrnet_w48")
+        load_weights(on_meta("hrnet_w32", 17), weights, "hrnet_w32")
         assert torch.equal(
             weights.tensors["backbone.conv1.weight"], teacher["backbone.conv1.weight"]
         )
@@ -241,19 +257,17 @@ def test_starting_from_other_joints_or_from_imagenet(tmp_path, student):
     got = model.state_dict()
     assert all(torch.equal(got[k], v) for k, v in student.items() if k.startswith("backbone."))
 
-    trunk = on_meta("hrnet_w32", 17).backbone.state_dict()
-    shapes = {key: list(value.shape) for key, value in trunk.items()}
-    shapes |= {"incre_modules.0.0.conv1.weight": [32, 32, 1, 1], "classifier.weight": [1000, 2048]}
-    torch.save(numbered(shapes | {"final_layer.0.weight": [2048, 1024, 1, 1]}), path)
+    trunk = shapes(on_meta("hrnet_w32", 17).backbone)
+    trunk |= {"incre_modules.0.0.conv1.weight": [32, 32, 1, 1], "classifier.weight": [1000, 2048]}
+    torch.save(numbered(trunk | {"final_layer.0.weight": [2048, 1024, 1, 1]}), path)
     weights = read_weights(path)
     assert weights.layout == "HRNet for ImageNet"
     assert start_from(on_meta("hrnet_w32", 17), weights, "hrnet_w32") == afresh
     with pytest.raises(ValueError, match="has no last convolution of a pose network"):
         _ = weights.joints
 
-    trunk = on_meta("resnet50", 17).backbone.state_dict()
-    shapes = {key: list(value.shape) for key, value in trunk.items()}
-    torch.save(numbered(shapes | {"fc.weight": [1000, 2048], "fc.bias": [1000]}), path)
+    trunk = shapes(on_meta("resnet50", 17).backbone)
+    torch.save(numbered(trunk | {"fc.weight": [1000, 2048], "fc.bias": [1000]}), path)
     assert len(start_from(on_meta("resnet50", 17), read_weights(path), "resnet50")) == 20
     with pytest.raises(ValueError, match=r"does not fit litehrnet18: missing backbone\.stem"):
         start_from(on_meta("litehrnet18", 17), read_weights(path), "litehrnet18")
@@ -350,7 +364,7 @@ def test_convert_command(tmp_path, capsys, student, teacher):
 
     for extra, message in (
         (["--skeleton=coco17"], "has 16 joints, skeleton coco17 17"),
-        (["--model=litehrnet30"], "does not fit litehrnet30: missing backbone.stage0.2.layers"),
+        (["--model=phone"], "does not fit phone: missing backbone.stem.conv.weight, "),
         (["--model=litehrnet19"], "model is 'litehrnet19'; it takes one of"),
         (["--input-size", "250", "256"], "input_size is [250, 256]; the model takes"),
     ):
@@ -390,3 +404,22 @@ def test_recipes_start_from_checkpoints_and_are_taught_by_them(tmp_path, tiny):
     _, card = load_model(tmp_path / recipe.output / "model.safetensors")
     assert card.recipe == recipe.as_dict()
     assert card.preset == "kl-v1"
+
+
+def test_teachers_that_cannot_teach_are_refused(tmp_path, student):
+    path = tmp_path / "integral.pth"
+    torch.save({"state_dict": integral_head(student)}, path)
+    options = {"input_size": (64, 64), "size": (16, 16), "device": torch.device("cpu")}
+    with pytest.raises(ValueError, match="is an integral network; a teacher gives heatmaps"):
+        model_teacher(
+            path, load_skeleton("mpii16"), joint_map=None, network="litehrnet18", **options
+        )
+    torch.save({"state_dict": student}, path)
+    with pytest.raises(ValueError, match="16 maps, coco17 has 17 joints: give teacher_joint_map"):
+        model_teacher(
+            path, load_skeleton("coco17"), joint_map=None, network="litehrnet18", **options
+        )
+    with pytest.raises(ValueError, match="teacher_model is phone, but teacher is no checkpoint"):
+        Recipe(teacher_model="phone")
+    with pytest.raises(ValueError, match="model is 'telephone'; it takes one of"):
+        Recipe(loss="kl", teacher="x.pth", teacher_model="telephone")
