@@ -45,19 +45,22 @@ class Pckh(NamedTuple):
     mean: float
     fine_mean: float
 
-    def label(self) -> str:
-        """The convention in short."""
-        sign, fine = COMPARISON[self.convention], FINE_THRESHOLD[self.convention]
-        return f"{self.convention} ({sign} 0.5; @0.1 is {sign} {fine:.2f})"
+    def sign(self) -> str:
+        """How a distance is compared with the threshold."""
+        return COMPARISON[self.convention]
+
+    def fine_threshold(self) -> float:
+        """What the convention's "@0.1" is."""
+        return FINE_THRESHOLD[self.convention]
 
     def named(self) -> dict[str, float]:
-        """The numbers under names that say what they are, for tables and JSON."""
-        sign, fine = COMPARISON[self.convention], FINE_THRESHOLD[self.convention]
-        coarse = f"PCKh ({self.convention}, {sign} 0.5)"
+        """The numbers under names that say what they are, for JSON."""
+        coarse = f"PCKh ({self.convention}, {self.sign()} 0.5)"
+        fine = f"PCKh ({self.convention}, {self.sign()} {self.fine_threshold():.2f})"
         return {
             **{f"{coarse} {part}": value for part, value in self.parts.items()},
             f"{coarse} Mean": self.mean,
-            f"PCKh ({self.convention}, {sign} {fine:.2f}) Mean": self.fine_mean,
+            f"{fine} Mean": self.fine_mean,
         }
 
 

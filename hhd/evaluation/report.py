@@ -99,13 +99,16 @@ def print_report(console: Console, report: Report, skeleton: Skeleton) -> None:
             "COCO  " + "  ".join(f"{name} {_percent(share)}" for name, share in report.coco.items())
         )
     if report.mpii:
-        table = Table(title="MPII, head box units, %")
-        table.add_column("PCKh")
-        for part in (*report.mpii[0].parts, "Mean", "Mean@0.1"):
-            table.add_column(part, justify="right")
+        table = Table(title="MPII PCKh in units of .6 head boxes, %")
+        table.add_column("joint")
         for heads in report.mpii:
-            numbers = [*heads.parts.values(), heads.mean, heads.fine_mean]
-            table.add_row(heads.label(), *(f"{number:.1f}" for number in numbers))
+            table.add_column(f"{heads.convention}, {heads.sign()} 0.5", justify="right")
+        for part in report.mpii[0].parts:
+            table.add_row(part, *(f"{heads.parts[part]:.1f}" for heads in report.mpii))
+        table.add_section()
+        table.add_row("Mean", *(f"{heads.mean:.1f}" for heads in report.mpii))
+        fine = [f"{h.sign()} {h.fine_threshold():.2f}: {h.fine_mean:.1f}" for h in report.mpii]
+        table.add_row("Mean @0.1", *fine)
         console.print(table)
 
 
