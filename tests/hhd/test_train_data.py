@@ -69,7 +69,7 @@ def test_mpii_from_its_recipe(mpii, short, tmp_path, capsys):
     assert written["mpii"]["PCKh (hrnet, <= 0.5) Mean"] == trained.report.mpii[0].mean
     # The same numbers from the command, against the same truth.
     words = ["--annotations", f"{mpii['data_root']}/test_mpii.json", "--images", mpii["data_root"]]
-    words += ["--mpii-truth", mpii["mpii_truth"], "--workers", "0"]
+    words += ["--mpii-truth", mpii["mpii_truth"], "--workers", "0", "--batch-size", "4"]
     numbers = tmp_path / "numbers.json"
     model = str(tmp_path / "run" / "model.safetensors")
     assert main(["eval", model, *words, "--json", str(numbers)]) == 0
@@ -118,7 +118,7 @@ def test_coco_with_detected_boxes(shared_data, short, tmp_path, capsys):
 
     words = ["--annotations", str(folder / "test_coco.json"), "--images", str(folder)]
     words += ["--detections", str(folder / "test_coco_det_AP_H_56.json"), "--workers", "0"]
-    words += ["--detection-threshold", "0.6"]
+    words += ["--detection-threshold", "0.6", "--batch-size", "4"]
     model, numbers = str(tmp_path / "run" / "model.safetensors"), tmp_path / "numbers.json"
     assert main(["eval", model, *words, "--json", str(numbers)]) == 0
     assert json.loads(numbers.read_text())["coco"] == written["coco"]
