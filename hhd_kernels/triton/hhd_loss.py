@@ -30,8 +30,10 @@ from hhd_kernels.triton.maps import (
     norm_slope,
     open_map,
     pixels_of,
+    pixels_of_strip,
     positive_part,
     read,
+    strips,
     tiles,
     total,
     values_of,
@@ -168,15 +170,15 @@ def kl_of(
 
     rest_mass = tl.zeros(exists.shape, A)
     for tile in range(tiles(m, WHOLE)):
-        i, x, mask = pixels_of(m, tile, WHOLE)
+        i, x, _ = pixels_of(m, tile, WHOLE)
         free = uncovered_of(rows, columns, i, x, SAMPLING)
-        rest_mass += total(tl.where(mask, exp_of(m, tile, top, beta, WHOLE) * free, 0.0))
+        rest_mass += total(exp_of(m, tile, top, beta, WHOLE) * free)
     # Terms that exp flushed to 0 would be missed: such a sum is formed anew, see `scaled_rest`.
     UNDERFLOW: tl.constexpr = 1e-290 if m.pixels.dtype == tl.float64 else 1e-25
     small = rest_mass < UNDERFLOW
     rest_top, rest_sum = top, rest_mass
     if any_map(small & exists):
-        other_top, other_sum = scaled_rest(m, rows, columns, beta, SAMPLING, WHOLE)
+        other_top, other_sum = scaled_rest(m, rows, columns, beta, SAMPLING)
         rest_top = tl.where(small, other_top, rest_top)
         rest_sum = tl.where(small, other_sum, rest_sum)
     none = rest_sum == 0
@@ -211,21 +213,24 @@ def kl_of(
 
 
 @triton.jit
-def scaled_rest(m, rows, columns, beta, SAMPLING: tl.constexpr, WHOLE: tl.constexpr):
-    """The rest bin's largest logit, and its mass in units of that logit's e."""
+def scaled_rest(m, rows, columns, beta, SAMPLING: tl.constexpr):
+    """The rest bin's largest logit, and its mass in units of that logit's e.
+
+    Rare, and so the map is read again in strips: kept, it would cost registers in every call.
+    """
     rest_top = tl.full(m.exists.shape, -INFINITY, m.pixels.dtype)
-    for tile in range(tiles(m, WHOLE)):
-        i, x, mask = pixels_of(m, tile, WHOLE)
-        free = mask & (uncovered_of(rows, columns, i, x, SAMPLING) > 0)
-        rest_top = tl.maximum(
-            rest_top, largest(tl.where(free, values_of(m, tile, WHOLE), -INFINITY))
-        )
+    for strip in range(strips(m)):
+        i, x = pixels_of_strip(m, strip)
+        free = uncovered_of(rows, columns, i, x, SAMPLING) > 0
+        on_map = (i < m.height) & (x < m.width)
+        rest_top = tl.maximum(rest_top, largest(read(m, i, x, free & on_map)))
     mass = tl.zeros(m.exists.shape, m.pixels.dtype)
-    for tile in range(tiles(m, WHOLE)):
-        i, x, mask = pixels_of(m, tile, WHOLE)
-        free, v = uncovered_of(rows, columns, i, x, SAMPLING), values_of(m, tile, WHOLE)
+    for strip in range(strips(m)):
+        i, x = pixels_of_strip(m, strip)
+        free = uncovered_of(rows, columns, i, x, SAMPLING)
+        v = read(m, i, x, (free > 0) & (i < m.height) & (x < m.width))
         share = free * tl.exp((v - rest_top) * beta)
-        mass += total(tl.where(mask & (free > 0) & (v != -INFINITY), share, 0.0))
+        mass += total(tl.where(v == -INFINITY, 0.0, share))
     return rest_top, mass
 
 
@@ -372,18 +377,22 @@ def write_gradient(
     """The whole gradient of each map, 0 where it is not `selected`: the pixels outside the window
     from the map's tiles, then those of the window, which gather what their cells give back."""
     A: tl.constexpr = m.pixels.dtype
-    for tile in range(tiles(m, WHOLE)):
-        i, x, mask = pixels_of(m, tile, WHOLE)
-        v = values_of(m, tile, WHOLE)
-        value = linear_part(v, g, KIND)
-        if USES_SOFTMAX:
-            slope = (g.constant + g.uncovered + g.slope_y * i.to(A)) + g.slope_x * x.to(A)
-            value += tl.exp((v - top) * beta) * slope
-        if any_map(g.rest != 0):
+    if any_map(g.rest != 0):
+        for strip in range(strips(m)):
+            i, x = pixels_of_strip(m, strip)
+            on_map = (i < m.height) & (x < m.width)
+            v = read(m, i, x, on_map)
+            value = outside_part(v, i, x, g, top, beta, USES_SOFTMAX, KIND)
             value -= g.rest * tl.exp((v - g.rest_top) * beta)
-        outside = in_window(rows, columns, i, x, SAMPLING) == 0
-        value = tl.where(selected, value, 0.0)
-        write(grad, b, k, i, x, value, outside & mask & exists)
+            outside = (in_window(rows, columns, i, x, SAMPLING) == 0) & on_map & exists
+            write(grad, b, k, i, x, tl.where(selected, value, 0.0), outside)
+    else:
+        for tile in range(tiles(m, WHOLE)):
+            i, x, mask = pixels_of(m, tile, WHOLE)
+            v = values_of(m, tile, WHOLE)
+            value = outside_part(v, i, x, g, top, beta, USES_SOFTMAX, KIND)
+            outside = (in_window(rows, columns, i, x, SAMPLING) == 0) & mask & exists
+            write(grad, b, k, i, x, tl.where(selected, value, 0.0), outside)
     for tile in range(((N + P) // P) * ((M + Q) // Q)):
         p, q = cell_tile(tile, N + 1, M + 1, P, Q)
         i, x = rows.start + p, columns.start + q
@@ -420,6 +429,16 @@ def write_gradient(
             BORDER,
         )
         write(grad, b, k, i, x, value, inside)
+
+
+@triton.jit
+def outside_part(v, i, x, g, top, beta, USES_SOFTMAX: tl.constexpr, KIND: tl.constexpr):
+    """The gradient of pixels outside the window."""
+    value = linear_part(v, g, KIND)
+    if USES_SOFTMAX:
+        slope = (g.constant + g.uncovered + g.slope_y * i.to(v.dtype)) + g.slope_x * x.to(v.dtype)
+        value += tl.exp((v - top) * beta) * slope
+    return value
 
 
 @triton.jit

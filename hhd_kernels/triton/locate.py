@@ -299,7 +299,7 @@ def locate_student_kernel(
     top = maximum_of(m, WHOLE)
     mass = number(1.0, t_x)
     if LOCATE == DEBIASED:
-        mass, _, _ = softmax_of(m, top, rate, 0, 0, 0, 0, False, WHOLE)
+        mass = softmax_of(m, top, rate, 0, 0, 0, 0, False, WHOLE)[0]
     s_x, s_y = student_center(m, top, rate, mass, t_x, t_y, N, M, LOCATE, WHOLE)
     store_point(centers, b, k, s_x, s_y, exists)
 

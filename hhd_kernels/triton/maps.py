@@ -141,6 +141,20 @@ def values_of(m, tile, WHOLE: tl.constexpr):
 
 
 @triton.jit
+def strips(m):
+    """How many strips of 8 rows a map has, for passes that are rare."""
+    return tl.cdiv(m.height, 8) * tl.cdiv(m.width, m.columns.shape[2])
+
+
+@triton.jit
+def pixels_of_strip(m, strip):
+    """Rows and columns of a strip."""
+    across = tl.cdiv(m.width, m.columns.shape[2])
+    i = (strip // across) * 8 + tl.arange(0, 8)[None, :, None]
+    return i, (strip % across) * m.columns.shape[2] + m.columns
+
+
+@triton.jit
 def flat(x):
     """[G, rows, columns] as [G, pixels]: one reduction, not two."""
     return tl.reshape(x, [x.shape[0], x.shape[1] * x.shape[2]])

@@ -51,7 +51,7 @@ def normalize_kernel(
     top, divisor = number(0.0, m.pixels), number(1.0, m.pixels)
     if KIND == SOFTMAX:
         top = maximum_of(m, WHOLE)
-        divisor, _, _ = softmax_of(m, top, rate, 0, 0, 0, 0, False, WHOLE)
+        divisor = softmax_of(m, top, rate, 0, 0, 0, 0, False, WHOLE)[0]
     elif KIND != NONE:
         divisor = norm_of(m, KIND, WHOLE)
         divisor = tl.where(divisor < least, least, divisor)
@@ -91,7 +91,7 @@ def normalize_backward_kernel(
     top, mass = number(0.0, m.pixels), number(1.0, m.pixels)
     if KIND == SOFTMAX:
         top = maximum_of(m, WHOLE)
-        mass, _, _ = softmax_of(m, top, rate, 0, 0, 0, 0, False, WHOLE)
+        mass = softmax_of(m, top, rate, 0, 0, 0, 0, False, WHOLE)[0]
     dot = tl.zeros(m.exists.shape, A)
     for tile in range(tiles(m, WHOLE)):
         _, _, mask = pixels_of(m, tile, WHOLE)

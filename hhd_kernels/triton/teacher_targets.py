@@ -32,7 +32,7 @@ def divisor_of(m, top, beta, eps, KIND: tl.constexpr, WHOLE: tl.constexpr):
     divisor = tl.full(m.exists.shape, 1.0, m.pixels.dtype)
     floored = divisor < 0
     if KIND == SOFTMAX:
-        divisor, _, _ = softmax_of(m, top, beta, 0, 0, 0, 0, False, WHOLE)
+        divisor = softmax_of(m, top, beta, 0, 0, 0, 0, False, WHOLE)[0]
     elif KIND != NONE:
         norm = norm_of(m, KIND, WHOLE)
         floored = norm < eps
