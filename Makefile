@@ -1,10 +1,13 @@
-# Every target sets up what it needs: .venv with the pinned requirements, and the build.
+# Every target sets up what it needs: .venv with the pinned requirements, and the build. CUDA kernels
+# take minutes to compile: `make cuda` builds them too, the others do where HHD_CUDA=1 is set.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := $(shell find csrc -type f) CMakeLists.txt setup.py pyproject.toml
+CXX_FILES = $(shell find csrc tests -name '*.cpp' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh')
+export HHD_CUDA ?= 0
 
-.PHONY: demo test bench lint format clean
+.PHONY: demo test bench cuda load-test test-gpu bench-gpu support lint format clean
 
 demo: $(VENV)/.built
 	$(BIN)/hhd demo --output runs/demo
@@ -15,26 +18,56 @@ test: $(VENV)/.built
 bench: $(VENV)/.built
 	$(BIN)/python -m pytest benchmarks
 
+cuda: $(VENV)/.built-cuda
+	$(BIN)/python -m hhd_kernels.info
+
+# The one library in CPU-only torch, in CUDA torch, and in the oldest torch it supports.
+load-test: $(VENV)/.built-cuda
+	$(BIN)/python tests/load/environments.py
+
+# Without a GPU these two say so in a line, before anything is compiled.
+test-gpu: $(VENV)/.installed
+	@! $(BIN)/python tests/gpu/present.py || ( \
+	  $(MAKE) $(VENV)/.built-cuda && \
+	  HHD_TEST_DEVICE=cuda $(BIN)/python -m pytest tests/kernels tests/gpu )
+
+bench-gpu: $(VENV)/.installed
+	@! $(BIN)/python tests/gpu/present.py || ( \
+	  $(MAKE) $(VENV)/.built-cuda && $(BIN)/python -m benchmarks.gpu )
+
+# docs/support.md, from the tests that compare with the oracle.
+support: $(VENV)/.built
+	rm -f build/support.jsonl
+	$(BIN)/python -m pytest tests/kernels/test_parity.py tests/executor tests/triton
+	$(BIN)/python tests/support.py
+
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/clang-format --dry-run --Werror $$(find csrc tests -name '*.cpp' -o -name '*.h')
+	$(BIN)/clang-format --dry-run --Werror $(CXX_FILES)
 
 format: $(VENV)/.installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-	$(BIN)/clang-format -i $$(find csrc tests -name '*.cpp' -o -name '*.h')
+	$(BIN)/clang-format -i $(CXX_FILES)
 
 $(VENV)/.installed: requirements-dev.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --requirement requirements-dev.txt
 	touch $@
 
+INSTALL := PATH="$(CURDIR)/$(BIN):$$PATH" \
+  $(BIN)/python -m pip install --quiet --no-build-isolation --no-deps --editable .
+
 $(VENV)/.built: $(VENV)/.installed $(SOURCES)
-	HHD_BUILD=require PATH="$(CURDIR)/$(BIN):$$PATH" \
-	  $(BIN)/python -m pip install --quiet --no-build-isolation --no-deps --editable .
+	HHD_BUILD=require $(INSTALL)
+	rm -f $(VENV)/.built-cuda
 	touch $@
+
+$(VENV)/.built-cuda: $(VENV)/.installed $(SOURCES)
+	HHD_BUILD=require HHD_CUDA=1 $(INSTALL)
+	touch $(VENV)/.built $@
 
 clean:
 	rm -rf $(VENV) build hhd_kernels/*.so

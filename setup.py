@@ -3,11 +3,21 @@
 HHD_BUILD=auto     (default) build; without a C++ compiler install the PyTorch reference only
 HHD_BUILD=require  build, or fail
 HHD_BUILD=skip     do not build
+
+HHD_CUDA=auto      (default) build the CUDA kernels where nvcc is found
+HHD_CUDA=1         build them, or fail
+HHD_CUDA=0         do not build them
+HHD_CUDA_ARCHS     for which GPUs, "80;90;100;120" unless set; PTX of the highest for later ones
+
+nvcc is the one that CUDACXX, CUDA_HOME or PATH name, /usr/local/cuda's, or the one of NVIDIA's
+Python packages (nvidia-cuda-nvcc, nvidia-nvvm, nvidia-cuda-crt, nvidia-cuda-runtime,
+nvidia-cuda-cccl). Whether a GPU is present never decides.
 """
 
 from __future__ import annotations
 
 import importlib.metadata
+import importlib.util
 import os
 import re
 import shutil
@@ -20,13 +30,15 @@ from setuptools.command.build_ext import build_ext
 
 ROOT = Path(__file__).parent.resolve()
 OLDEST_TORCH = (2, 10)
+CUDA_ARCHS = ("80", "90", "100", "120")
 
 
-def build_mode() -> str:
-    mode = os.environ.get("HHD_BUILD", "auto")
-    if mode not in ("auto", "require", "skip"):
-        raise SystemExit(f"HHD_BUILD must be auto, require or skip, got {mode!r}")
-    return mode
+def choice(variable: str, *takes: str) -> str:
+    """An environment variable's value; the first of `takes` where it is not set."""
+    value = os.environ.get(variable) or takes[0]
+    if value not in takes:
+        raise SystemExit(f"hhd: {variable} is {value!r}; it takes one of {', '.join(takes)}")
+    return value
 
 
 def has_compiler() -> bool:
@@ -47,6 +59,60 @@ def require_torch() -> None:
         )
 
 
+def find_nvcc() -> str | None:
+    """The CUDA compiler to use; None where there is none."""
+    home = os.environ.get("CUDA_HOME") or os.environ.get("CUDA_PATH")
+    named = [
+        os.environ.get("CUDACXX"),
+        home and f"{home}/bin/nvcc",
+        "nvcc",
+        "/usr/local/cuda/bin/nvcc",
+    ]
+    packages = importlib.util.find_spec("nvidia")
+    for folder in packages.submodule_search_locations or () if packages else ():
+        named += sorted(map(str, Path(folder).glob("*/bin/nvcc")), reverse=True)
+    return next((path for name in named if name and (path := shutil.which(name))), None)
+
+
+def cuda_archs(nvcc: str) -> list[str]:
+    """What HHD_CUDA_ARCHS asks for, or those of the default that this nvcc knows."""
+    listed = subprocess.run([nvcc, "--list-gpu-code"], check=True, capture_output=True, text=True)
+    known = set(re.findall(r"sm_(\w+)", listed.stdout))
+    asked = re.split(r"[;,\s]+", os.environ.get("HHD_CUDA_ARCHS", "").strip(" ;,"))
+    if asked == [""]:
+        return [arch for arch in CUDA_ARCHS if arch in known]
+    if unknown := [arch for arch in asked if arch not in known]:
+        raise SystemExit(
+            f"hhd: HHD_CUDA_ARCHS has {', '.join(unknown)}, which {nvcc} does not compile for;"
+            f" it takes some of {', '.join(sorted(known, key=_number))}"
+        )
+    return sorted(asked, key=_number)
+
+
+def _number(arch: str) -> tuple[int, str]:
+    digits = re.match(r"\d+", arch)
+    return int(digits.group()) if digits else 0, arch
+
+
+def cuda_options() -> list[str]:
+    """CMake's options for the CUDA kernels, or for their absence and its reason."""
+    mode = choice("HHD_CUDA", "auto", "1", "0")
+    nvcc = None if mode == "0" else find_nvcc()
+    if nvcc is None:
+        if mode == "1":
+            raise SystemExit(
+                "hhd: HHD_CUDA=1, but no nvcc is in CUDACXX, CUDA_HOME, PATH, /usr/local/cuda or"
+                " the Python package nvidia-cuda-nvcc"
+            )
+        reason = "HHD_CUDA=0" if mode == "0" else "no nvcc was found"
+        return ["-DHHD_CUDA=OFF", f"-DHHD_CUDA_ABSENT={reason}"]
+    options = ["-DHHD_CUDA=ON", f"-DHHD_CUDA_ARCHS={';'.join(cuda_archs(nvcc))}"]
+    options.append(f"-DCMAKE_CUDA_COMPILER={nvcc}")
+    if os.environ.get("CXX"):
+        options.append(f"-DCMAKE_CUDA_HOST_COMPILER={os.environ['CXX']}")
+    return options
+
+
 class CMakeBuild(build_ext):
     def run(self) -> None:
         output = ROOT if self.inplace else Path(self.build_lib).resolve()
@@ -57,6 +123,7 @@ class CMakeBuild(build_ext):
             "-DCMAKE_BUILD_TYPE=Release",
             f"-DPython_EXECUTABLE={sys.executable}",
             f"-DHHD_OUTPUT={output / 'hhd_kernels'}",
+            *cuda_options(),
         ]  # fmt: skip
         subprocess.run(configure, check=True)
         jobs = os.environ.get("MAX_JOBS", str(os.cpu_count() or 1))
@@ -69,13 +136,18 @@ class CMakeBuild(build_ext):
         """Nothing to copy: CMake has written into the package."""
 
 
+mode = choice("HHD_BUILD", "auto", "require", "skip")
 extensions = [Extension("hhd_kernels._host", sources=[])]  # what makes the wheel a platform's
-if build_mode() == "skip":
+if mode == "skip":
     extensions = []
 elif not has_compiler():
-    if build_mode() == "require":
+    if mode == "require":
         raise SystemExit("hhd: HHD_BUILD=require, but no C++ compiler (c++, g++, clang++) is here")
     print("hhd: no C++ compiler: installing the PyTorch reference only", file=sys.stderr)
     extensions = []
+if not extensions and choice("HHD_CUDA", "auto", "1", "0") == "1":
+    raise SystemExit(
+        "hhd: HHD_CUDA=1, but HHD_BUILD=skip or the lack of a C++ compiler rules it out"
+    )
 
 setup(ext_modules=extensions, cmdclass={"build_ext": CMakeBuild})

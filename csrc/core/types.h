@@ -76,6 +76,17 @@ struct LossViews {
   double* hhd_terms;         // [B * K]
 };
 
+// How the joints' losses become one: everything that depends on device memory stays there.
+struct LossReduction {
+  static constexpr int64_t kMean = 0, kOfficial = 1;  // options.py's Reduction
+  int64_t kind;
+  View grad_scale;            // one number; null data: 1
+  View loss;                  // one number each, of the accumulation type
+  View coordinate_loss{};     // null data: not wanted (hhd_loss)
+  View hhd_loss{};            // null data: not wanted (hhd_loss)
+  double* scalars = nullptr;  // [4] device scratch of the CUDA kernels
+};
+
 // The ops for one accumulation type. Each call handles units [begin, end) of the maps: a unit is
 // one joint of one instance, or up to eight where joints are innermost in memory (channels_last).
 struct Ops {

@@ -8,6 +8,7 @@
 namespace hhd::cuda {
 
 using Stream = void*;  // cudaStream_t
+using hhd::LossReduction;
 
 void normalize(const View& x, const View& out, Normalize kind, double beta, double eps,
                Stream stream);
@@ -31,16 +32,6 @@ void crop_backward(const View& grad, const View& centers, const View& out, const
 
 void teacher_targets(const View& maps, const View& centers, const View& windows,
                      const View& confidence, const TargetsArgs& args, Stream stream);
-
-// How the joints' losses become one: everything that depends on device memory stays there.
-struct LossReduction {
-  int64_t kind;            // options.py's Reduction: 0 the weighted mean, 1 the official
-  View grad_scale;         // one number; null data: 1
-  View loss;               // one number each, of the accumulation type
-  View coordinate_loss;    // null data: not wanted (hhd_loss)
-  View hhd_loss;           // null data: not wanted (hhd_loss)
-  double* scalars;         // [4] device scratch
-};
 
 // The loss and, where `views.grad` has data, its gradient. `views.coordinate_terms` and
 // `views.hhd_terms` are device scratch of B K doubles; `args.coordinate_scale` and `hhd_scale`

@@ -106,7 +106,11 @@ def kernel_objects() -> dict[str, Path]:
 
 
 def _torch_objects() -> list[str]:
-    sources = [ROOT / "csrc" / "schema.cpp", *sorted((ROOT / "csrc" / "cpu").glob("*.cpp"))]
+    csrc = ROOT / "csrc"
+    sources = [
+        csrc / "schema.cpp",
+        *(f for d in ("cpu", "ops") for f in sorted((csrc / d).glob("*.cpp"))),
+    ]
     return [f"CMakeFiles/hhd_kernels.dir/{path.relative_to(ROOT)}.o" for path in sources]
 
 

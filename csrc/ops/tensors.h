@@ -1,5 +1,8 @@
 // Between torch's tensors and the kernels' views. Python checks what users pass, with better
 // words; the checks here keep a direct call of an op from reading out of bounds.
+//
+// An op is a template on the device that runs it, Cpu or Cuda: both have the kernels as functions
+// of views, and are made from the op's name and all tensors of the call.
 #pragma once
 
 #include <torch/csrc/stable/library.h>
@@ -12,11 +15,16 @@
 #include <optional>
 
 #include "../core/types.h"
+#include "../cpu/torch_device.h"
+#if defined(HHD_HAS_CUDA)
+#include "../cuda/torch_device.h"
+#endif
 
-namespace hhd::cpu {
+namespace hhd::ops {
 
 using torch::headeronly::ScalarType;
 using torch::stable::Tensor;
+using Library = torch::stable::detail::StableLibrary;
 
 DType dtype_of(const Tensor& t, const char* name);
 
@@ -35,15 +43,20 @@ ScalarType accumulation_type(const Tensor& maps);
 
 Tensor empty_of(const Tensor& like, std::initializer_list<int64_t> sizes, ScalarType dtype);
 
-// Calls f(begin, end) over the units of `maps`, in torch's own thread pool.
-template <class F>
-void for_units(const View& maps, const F& f) {
-  const int64_t units = kernels().units(maps);
-  if (units == 0) return;
-  const int64_t pixels = maps.size[0] * maps.size[1] * maps.size[2] * maps.size[3];
-  // As in ATen, about 2^15 elements repay handing work to a thread.
-  const int64_t grain = 1 + (int64_t{1} << 15) * units / (pixels + 1);
-  torch::stable::parallel_for(0, units, grain, f);
-}
+Window window_of(int64_t height, int64_t width, int64_t sampling, int64_t border);
 
-}  // namespace hhd::cpu
+void check_window(int64_t height, int64_t width);
+void check_blur_kernel(int64_t size);
+
+}  // namespace hhd::ops
+
+// Registers what `implement<Device>` of an op's file lists, for every device that is built.
+#define HHD_IMPLEMENT_CPU \
+  STABLE_TORCH_LIBRARY_IMPL(hhd, CPU, m) { hhd::ops::implement<hhd::Cpu>(m); }
+#if defined(HHD_HAS_CUDA)
+#define HHD_IMPLEMENT \
+  HHD_IMPLEMENT_CPU   \
+  STABLE_TORCH_LIBRARY_IMPL(hhd, CUDA, m) { hhd::ops::implement<hhd::Cuda>(m); }
+#else
+#define HHD_IMPLEMENT HHD_IMPLEMENT_CPU
+#endif

@@ -1,6 +1,6 @@
 #include "tensors.h"
 
-namespace hhd::cpu {
+namespace hhd::ops {
 
 DType dtype_of(const Tensor& t, const char* name) {
   switch (t.scalar_type()) {
@@ -56,4 +56,19 @@ Tensor empty_of(const Tensor& like, std::initializer_list<int64_t> sizes, Scalar
       like, torch::headeronly::IntHeaderOnlyArrayRef(sizes.begin(), sizes.size()), dtype);
 }
 
-}  // namespace hhd::cpu
+void check_window(int64_t height, int64_t width) {
+  STD_TORCH_CHECK(height >= 1 && width >= 1, "window must be at least 1 x 1, got ", height, " x ",
+                  width);
+}
+
+Window window_of(int64_t height, int64_t width, int64_t sampling, int64_t border) {
+  check_window(height, width);
+  return {height, width, static_cast<Sampling>(sampling), static_cast<Border>(border)};
+}
+
+void check_blur_kernel(int64_t size) {
+  STD_TORCH_CHECK(size >= 1 && size <= 999 && size % 2 == 1,
+                  "blur_kernel must be odd, from 1 to 999, got ", size);
+}
+
+}  // namespace hhd::ops

@@ -1,0 +1,50 @@
+#include "torch_device.h"
+
+#include <dlfcn.h>
+#include <torch/csrc/stable/ops.h>
+
+namespace hhd {
+namespace {
+
+using CurrentStream = AOTITorchError (*)(int32_t device, void** stream);
+
+// A CPU-only torch lacks the function, and must still be able to load this library: it is found
+// in the libtorch_cuda that is already there, when a tensor has come from it.
+CurrentStream find_current_stream() {
+  void* library = dlopen("libtorch_cuda.so", RTLD_LAZY | RTLD_NOLOAD);
+  void* function =
+      library == nullptr ? nullptr : dlsym(library, "aoti_torch_get_current_cuda_stream");
+  STD_TORCH_CHECK(function != nullptr,
+                  "hhd: this process has no libtorch_cuda.so that tells the "
+                  "current stream");
+  return reinterpret_cast<CurrentStream>(function);
+}
+
+}  // namespace
+
+int32_t Cuda::device_of(const Tensor& t) {
+  STD_TORCH_CHECK(t.is_cuda(),
+                  "hhd: the first tensor of a call must be on the GPU that others are");
+  return t.get_device_index();
+}
+
+cuda::Stream Cuda::current_stream(int32_t device) {
+  static const CurrentStream function = find_current_stream();
+  cuda::Stream stream = nullptr;
+  STABLE_TORCH_ERROR_CODE_CHECK(function(device, &stream));
+  return stream;
+}
+
+void Cuda::joint_loss(const Tensor& logits, LossViews views, const LossArgs& args,
+                      LossReduction reduction) const {
+  const int64_t joints = views.logits.size[0] * views.logits.size[1];
+  // It goes back to torch's allocator before the kernels have run: in the order of the stream.
+  const Tensor scratch =
+      torch::stable::new_empty(logits, {4 + 2 * joints}, torch::headeronly::ScalarType::Double);
+  reduction.scalars = static_cast<double*>(scratch.mutable_data_ptr());
+  views.coordinate_terms = reduction.scalars + 4;
+  views.hhd_terms = views.coordinate_terms + joints;
+  launch([&] { cuda::joint_loss(views, args, reduction, stream_); });
+}
+
+}  // namespace hhd

@@ -1,0 +1,120 @@
+// hhd_loss is joint_loss without coordinates: one pass over the maps serves both.
+#include <tuple>
+
+#include "tensors.h"
+
+namespace hhd::ops {
+namespace {
+
+Tensor gradient_for(const Tensor& logits, bool with_grad) {
+  return with_grad ? torch::stable::empty_like(logits)
+                   : empty_of(logits, {0}, logits.scalar_type());
+}
+
+LossViews views_of(const Tensor& logits, const Tensor& centers, const Tensor& windows,
+                   const Tensor& grad, bool with_grad) {
+  LossViews views{};
+  views.logits = view_of_maps(logits, "logits");
+  const int64_t b = views.logits.size[0], k = views.logits.size[1];
+  views.centers = view_of(centers, "centers", {b, k, 2});
+  views.windows = view_of(windows, "windows", {b, k, -1, -1});
+  if (with_grad) views.grad = view_of_maps(grad, "grad");
+  return views;
+}
+
+}  // namespace
+
+template <class Device>
+std::tuple<Tensor, Tensor> hhd_loss(const Tensor& logits, const Tensor& centers,
+                                    const Tensor& windows, const std::optional<Tensor>& weight,
+                                    const std::optional<Tensor>& grad_scale, double beta,
+                                    int64_t normalize, int64_t divergence, int64_t locate,
+                                    int64_t sampling, int64_t border, int64_t reduction, double eps,
+                                    double hhd_weight, bool with_grad) {
+  const Device device("hhd_loss", logits, centers, windows, weight, grad_scale);
+  Tensor grad = gradient_for(logits, with_grad);
+  Tensor loss = empty_of(logits, {}, accumulation_type(logits));
+  LossViews views = views_of(logits, centers, windows, grad, with_grad);
+  views.teacher_weight = view_of(weight, "weight", {views.logits.size[0], views.logits.size[1]});
+  const LossArgs args{window_of(views.windows.size[2], views.windows.size[3], sampling, border),
+                      static_cast<Normalize>(normalize),
+                      static_cast<Divergence>(divergence),
+                      static_cast<Locate>(locate),
+                      beta,
+                      eps,
+                      CoordinateLoss::kNone,
+                      {1, 1},
+                      1,
+                      0,
+                      hhd_weight};
+  device.joint_loss(logits, views, args,
+                    {reduction, view_of(grad_scale, "grad_scale", {}), view_of(loss, "loss", {})});
+  return {loss, grad};
+}
+
+template <class Device>
+std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> joint_loss(
+    const Tensor& logits, const Tensor& centers, const Tensor& windows,
+    const std::optional<Tensor>& target_coords, const std::optional<Tensor>& weight,
+    const std::optional<Tensor>& teacher_weight, const std::optional<Tensor>& grad_scale,
+    double beta, int64_t normalize, int64_t divergence, int64_t locate, int64_t sampling,
+    int64_t border, int64_t reduction, double eps, int64_t coordinate_loss, double unit_x,
+    double unit_y, double transition, double coordinate_weight, double hhd_weight, bool with_grad) {
+  const Device device("joint_loss", logits, centers, windows, target_coords, weight, teacher_weight,
+                      grad_scale);
+  Tensor grad = gradient_for(logits, with_grad);
+  LossViews views = views_of(logits, centers, windows, grad, with_grad);
+  const int64_t b = views.logits.size[0], k = views.logits.size[1];
+  const ScalarType dtype = accumulation_type(logits);
+  Tensor loss = empty_of(logits, {}, dtype);
+  Tensor coordinate_term = empty_of(logits, {}, dtype);
+  Tensor hhd_term = empty_of(logits, {}, dtype);
+  Tensor coords = empty_of(logits, {b, k, 2}, dtype);
+  Tensor confidence = empty_of(logits, {b, k}, dtype);
+  views.coords = view_of(coords, "coords", {b, k, 2});
+  views.confidence = view_of(confidence, "confidence", {b, k});
+  if (static_cast<CoordinateLoss>(coordinate_loss) != CoordinateLoss::kNone) {
+    views.target_coords = view_of(target_coords, "target_coords", {b, k, 2});
+  }
+  views.weight = view_of(weight, "weight", {b, k});
+  views.teacher_weight =
+      view_of(teacher_weight.has_value() ? teacher_weight : weight, "teacher_weight", {b, k});
+  const LossArgs args{window_of(views.windows.size[2], views.windows.size[3], sampling, border),
+                      static_cast<Normalize>(normalize),
+                      static_cast<Divergence>(divergence),
+                      static_cast<Locate>(locate),
+                      beta,
+                      eps,
+                      static_cast<CoordinateLoss>(coordinate_loss),
+                      {unit_x, unit_y},
+                      transition,
+                      coordinate_weight,
+                      hhd_weight};
+  device.joint_loss(
+      logits, views, args,
+      {reduction, view_of(grad_scale, "grad_scale", {}), view_of(loss, "loss", {}),
+       view_of(coordinate_term, "coordinate_loss", {}), view_of(hhd_term, "hhd_loss", {})});
+  return {loss, coordinate_term, hhd_term, coords, confidence, grad};
+}
+
+template <class Device>
+Tensor loss_backward(const Tensor& grad, const Tensor& factor, const Tensor& logits) {
+  const Device device("loss_backward", logits, grad, factor);
+  Tensor out = torch::stable::empty_like(logits);
+  const View result = view_of_maps(out, "logits");
+  const View saved =
+      view_of(grad, "grad", {result.size[0], result.size[1], result.size[2], result.size[3]});
+  device.loss_backward(saved, view_of(factor, "factor", {}), result);
+  return out;
+}
+
+template <class Device>
+void implement(Library& m) {
+  m.impl("hhd_loss", TORCH_BOX(&hhd_loss<Device>));
+  m.impl("joint_loss", TORCH_BOX(&joint_loss<Device>));
+  m.impl("loss_backward", TORCH_BOX(&loss_backward<Device>));
+}
+
+}  // namespace hhd::ops
+
+HHD_IMPLEMENT
