@@ -32,13 +32,13 @@ HHD_KERNEL void HHD_LAUNCH_BOUNDS(kMaxThreads, 2)
     crop_backward_kernel(Plan plan, View grad, View centers, View out, Window window) {
   using A = Accumulator<T>;
   const Block<T> block(plan, out);
-  block.each_map([&](Team<A>& team, int j, char*) {
+  block.each_map([&](Team<A>& team, int j, int) {
     const int64_t b = block.b, k = block.k + j;
     const Sink<T> sink = block.sink(out, j);
     const Point<A> center = read_point<A>(centers, b, k);
     const Frame<A> frame = place(window, center.x, center.y, block.height, block.width);
     const bool skipped = window.border == Border::kSkip && frame.leaves();
-    block.vectors(team.thread, team.threads).each([&](int y, int x) {
+    block.strips(team.thread, team.threads).each_vector([&](int y, int x) {
       A v[kLanes<T>] = {};
       if (!skipped && frame.touches(y, x, kLanes<T>)) {
         for (int i = 0; i < kLanes<T>; ++i) {

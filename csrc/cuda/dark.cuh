@@ -119,11 +119,11 @@ struct TeacherPeak {
 
 template <class T>
 HHD_DEVICE TeacherPeak<Accumulator<T>> teacher_peak(Team<Accumulator<T>>& team,
-                                                    const Source<T>& map, const Vectors& vectors,
+                                                    const Source<T>& map, const Strips& strips,
                                                     Refine refine, const GaussianKernel& g) {
   using A = Accumulator<T>;
   A nan[1] = {0};
-  const Peak<A> peak = find_peak(team, map, vectors, [&](int, int, const A(&s)[kLanes<T>]) {
+  const Peak<A> peak = find_peak(team, map, strips, [&](const A(&s)[kLanes<T>]) {
     for (int i = 0; i < kLanes<T>; ++i) nan[0] += is_nan(s[i]) ? 1 : 0;
   });
   team.sum(nan);

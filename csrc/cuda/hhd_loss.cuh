@@ -67,7 +67,7 @@ struct Rest {
 
 template <class T>
 HHD_DEVICE Rest<Accumulator<T>> measure_rest(Team<Accumulator<T>>& team, const Source<T>& map,
-                                             const Vectors& vectors,
+                                             const Strips& strips,
                                              const Exponential<Accumulator<T>>& exponential,
                                              const Frame<Accumulator<T>>& student,
                                              Accumulator<T> rest) {
@@ -75,7 +75,7 @@ HHD_DEVICE Rest<Accumulator<T>> measure_rest(Team<Accumulator<T>>& team, const S
   if (!(rest < kUnderflow<A>)) return {rest, log(rest), {exponential.max, rest}, true, false};
   // Calls f(share, logit) for every pixel that the window does not cover wholly.
   const auto each_uncovered = [&](const auto& f) {
-    each_vector(map, vectors, [&](int y, int x, const A(&s)[kLanes<T>]) {
+    each_vector(map, strips, [&](int y, int x, const A(&s)[kLanes<T>]) {
       const A cover = student.y.cover(y);
       for (int i = 0; i < kLanes<T>; ++i) {
         const A share = 1 - cover * student.x.cover(x + i);
@@ -107,10 +107,10 @@ class WindowedLoss {
  public:
   using A = Accumulator<T>;
 
-  // `memory`: of cells_bytes(), or null where that does not fit on chip.
+  // `memory`: where cells_bytes() of shared memory are; -1: they do not fit on chip.
   HHD_DEVICE WindowedLoss(const Source<T>& map, const Exponential<A>& exponential,
                           const Frame<A>& student, const View& windows, int64_t b, int64_t k,
-                          bool kl, Normalize kind, A* memory)
+                          bool kl, Normalize kind, int memory)
       : map_(map),
         exponential_(exponential),
         student_(student),
@@ -118,8 +118,7 @@ class WindowedLoss {
         offset_(offset_of(windows, b, k)),
         kl_(kl),
         kind_(kind),
-        pulls_(memory),
-        tops_(memory + cells()) {}
+        memory_(memory) {}
 
   // A logit and a number for every cell.
   static int64_t cells_bytes(const Window& window) {
@@ -147,8 +146,8 @@ class WindowedLoss {
     A sums[2] = {0, 0};
     each_cell(team, [&](int n, int m) {
       const ScaledSum<A> s = measure_cell(n, m);
-      if (on_chip()) tops_[cell(n, m)] = s.top;
-      if (on_chip()) pulls_[cell(n, m)] = s.sum;
+      if (on_chip()) top_of(cell(n, m)) = s.top;
+      if (on_chip()) pull_of(cell(n, m)) = s.sum;
       sums[0] += s.sum == 0 ? 0 : s.sum * exponential_(s.top);
       sums[1] += s.sum == 0 ? positive_part(teacher_value(n, m)) : 0;
     });
@@ -169,7 +168,7 @@ class WindowedLoss {
       const A b = positive_part(teacher_value(n, m));
       const A log_mass = s.sum == 0 ? log_zero : exponential_.log(s.top) + log(s.sum);
       loss[0] += divergence(b * inverse, log_mass - log_total);
-      if (on_chip()) pulls_[cell(n, m)] = kl_pull(s, b);
+      if (on_chip()) pull_of(cell(n, m)) = kl_pull(s, b);
     });
     sum_in_warp(loss);
     const A log_rest = rest.known ? rest.log_mass : log_zero;
@@ -185,7 +184,7 @@ class WindowedLoss {
     A sums[2] = {0, 0};
     each_cell(team, [&](int n, int m) {
       const A value = student_value(n, m), difference = value - teacher_value(n, m);
-      if (on_chip()) pulls_[cell(n, m)] = difference;
+      if (on_chip()) pull_of(cell(n, m)) = difference;
       sums[0] += difference * difference;
       sums[1] += 2 * difference * value;
     });
@@ -226,7 +225,7 @@ class WindowedLoss {
         const Exponential<A> scaled{sum.top, exponential_.beta};
         if (pull != 0 && w > 0) pulled += w * pull * scaled(s);
       } else {
-        pulled += w * (on_chip() ? pulls_[cell(n, m)] : student_value(n, m) - teacher_value(n, m));
+        pulled += w * (on_chip() ? pull_of(cell(n, m)) : student_value(n, m) - teacher_value(n, m));
       }
     });
     if (kl_) return by_mass_ * covered * exponential_(s) - pulled;
@@ -237,7 +236,13 @@ class WindowedLoss {
   }
 
  private:
-  HHD_DEVICE bool on_chip() const { return pulls_ != nullptr; }
+  HHD_DEVICE bool on_chip() const { return memory_ >= 0; }
+  // Of a cell: the student's mass, then what it takes off the gradient; and its largest logit.
+  HHD_DEVICE A& pull_of(int cell) const {
+    return reinterpret_cast<A*>(shared_memory<char>() + memory_)[cell];
+  }
+  HHD_DEVICE A& top_of(int cell) const { return pull_of(cells() + cell); }
+
   HHD_DEVICE int cells() const { return student_.y.cells * student_.x.cells; }
   HHD_DEVICE int cell(int n, int m) const { return n * student_.x.cells + m; }
 
@@ -255,12 +260,16 @@ class WindowedLoss {
   }
 
   HHD_DEVICE ScaledSum<A> measured_cell(int n, int m) const {
-    if (on_chip()) return {tops_[cell(n, m)], pulls_[cell(n, m)]};
+    if (on_chip()) return {top_of(cell(n, m)), pull_of(cell(n, m))};
     return measure_cell(n, m);
   }
 
   HHD_DEVICE ScaledSum<A> measure_cell(int n, int m) const {
     A top = -kInfinity<A>, sum = 0;
+    if (student_.taps() == 1) {
+      student_.each_tap(n, m, [&](int y, int x, A) { top = map_.at(y, x); });
+      return {top, A(is_finite(top))};
+    }
     student_.each_tap(n, m, [&](int y, int x, A w) {
       const A s = map_.at(y, x);
       top = w > 0 && s > top ? s : top;
@@ -305,8 +314,7 @@ class WindowedLoss {
   const int64_t offset_;
   const bool kl_;
   const Normalize kind_;
-  A* const pulls_;  // of each cell: the student's mass, then what it takes off the gradient
-  A* const tops_;   // of each cell: the largest logit
+  const int memory_;
   A factor_ = 0, by_mass_ = 0, by_teacher_ = 0;
   A inverse_divisor_ = 1;
 };

@@ -51,31 +51,34 @@ HHD_DEVICE A norm_slope(Normalize kind, A s) {
 // vectors that the window touches are then done one by one.
 template <class T>
 HHD_DEVICE void write_gradient(const Team<Accumulator<T>>& team, const Source<T>& map,
-                               const Vectors& vectors, const Sink<T>& sink,
+                               const Strips& strips, const Sink<T>& sink,
                                const Gradient<Accumulator<T>>& g, bool softmax,
                                const Exponential<Accumulator<T>>& exponential, Normalize kind,
                                const Frame<Accumulator<T>>& student, const WindowedLoss<T>& term) {
   using A = Accumulator<T>;
   const Exponential<A> rest{g.rest_top, exponential.beta};
-  vectors.each([&](int y, int x) {
-    if (student.touches(y, x, kLanes<T>)) return;
-    A s[kLanes<T>], v[kLanes<T>] = {};
-    map.vector(y, x, s);
-    if (softmax) {
-      const A at =
-          g.constant + g.uncovered + g.slope_y * static_cast<A>(y) + g.slope_x * static_cast<A>(x);
-      for (int i = 0; i < kLanes<T>; ++i) {
-        v[i] = exponential(s[i]) * (at + g.slope_x * static_cast<A>(i));
+  strips.each([&](int x) {
+    const bool touches = student.x.touches(x, kLanes<T>);
+    const A along = g.constant + g.uncovered + g.slope_x * static_cast<A>(x);
+    strips.each_row([&](int y) {
+      if (touches && student.y.touches(y, 1)) return;
+      A s[kLanes<T>], v[kLanes<T>] = {};
+      map.vector(y, x, s);
+      if (softmax) {
+        const A at = along + g.slope_y * static_cast<A>(y);
+        for (int i = 0; i < kLanes<T>; ++i) {
+          v[i] = exponential(s[i]) * (at + g.slope_x * static_cast<A>(i));
+        }
       }
-    }
-    // What does not enter must not meet the logits: 0 times infinity is NaN.
-    if (g.rest_pull != 0) {
-      for (int i = 0; i < kLanes<T>; ++i) v[i] += g.rest_pull * rest(s[i]);
-    }
-    if (g.linear != 0) {
-      for (int i = 0; i < kLanes<T>; ++i) v[i] += g.linear * norm_slope(kind, s[i]);
-    }
-    sink.vector(y, x, v);
+      // What does not enter must not meet the logits: 0 times infinity is NaN.
+      if (g.rest_pull != 0) {
+        for (int i = 0; i < kLanes<T>; ++i) v[i] += g.rest_pull * rest(s[i]);
+      }
+      if (g.linear != 0) {
+        for (int i = 0; i < kLanes<T>; ++i) v[i] += g.linear * norm_slope(kind, s[i]);
+      }
+      sink.vector(y, x, v);
+    });
   });
 
   const int top = student.y.first(), rows = student.y.last() - top;
@@ -100,8 +103,8 @@ HHD_DEVICE void write_gradient(const Team<Accumulator<T>>& team, const Source<T>
 }
 
 template <class T>
-HHD_DEVICE void write_zeros(const Vectors& vectors, const Sink<T>& sink) {
-  vectors.each([&](int y, int x) {
+HHD_DEVICE void write_zeros(const Strips& strips, const Sink<T>& sink) {
+  strips.each_vector([&](int y, int x) {
     const Accumulator<T> zero[kLanes<T>] = {};
     sink.vector(y, x, zero);
   });
@@ -129,7 +132,7 @@ class JointLoss {
   using A = Accumulator<T>;
 
   HHD_DEVICE JointLoss(const Block<T>& block, const LossViews& views, const LossArgs& args,
-                       const LossNumbers<A>& numbers, Team<A>& team, int j, char* memory)
+                       const LossNumbers<A>& numbers, Team<A>& team, int j, int memory)
       : block_(block),
         views_(views),
         args_(args),
@@ -144,8 +147,8 @@ class JointLoss {
         kl_(args.divergence == Divergence::kKl),
         softmax_(wants_coords_ || kl_ || args.normalize == Normalize::kSoftmax ||
                  args.locate == Locate::kDebiased),
-        memory_(block.plan.cells_on_chip ? reinterpret_cast<A*>(memory) : nullptr),
-        vectors_(block.vectors(team.thread, team.threads)),
+        memory_(block.plan.cells_on_chip ? memory : -1),
+        strips_(block.strips(team.thread, team.threads)),
         map_(block.source(views.logits, block.plan.wide_in, j)) {}
 
   // `scales`: of the terms' gradients.
@@ -166,16 +169,16 @@ class JointLoss {
     if (views_.grad.data == nullptr) return;
     const Sink<T> sink = block_.sink(views_.grad, j_);
     // Results may take the map's place, which others may still be looking at.
-    if (sink.plane != nullptr) team_.sync();
-    if (weights_.coordinate == 0 && !distils_) return write_zeros(vectors_, sink);
-    write_gradient(team_, map_, vectors_, sink, g, softmax_, exponential_, args_.normalize,
+    if (sink.plane >= 0) team_.sync();
+    if (weights_.coordinate == 0 && !distils_) return write_zeros(strips_, sink);
+    write_gradient(team_, map_, strips_, sink, g, softmax_, exponential_, args_.normalize,
                    student_, term);
   }
 
  private:
   HHD_DEVICE void skip() const {
     write_terms(0, 0);
-    if (views_.grad.data != nullptr) write_zeros(vectors_, block_.sink(views_.grad, j_));
+    if (views_.grad.data != nullptr) write_zeros(strips_, block_.sink(views_.grad, j_));
   }
 
   HHD_DEVICE Frame<A> place_at(Point<A> center) const {
@@ -186,14 +189,14 @@ class JointLoss {
   // outside it. Debiasing first takes the mass outside the peak's box.
   HHD_DEVICE void measure_map() {
     const bool debiased = args_.locate == Locate::kDebiased;
-    const Peak<A> peak = find_peak(team_, map_, vectors_, [](int, int, const A(&)[kLanes<T>]) {});
+    const Peak<A> peak = find_peak(team_, map_, strips_);
     exponential_ = {peak.value, numbers_.beta};
     Frame<A> seen{};
     if (distils_) {
       center_ = read_point<A>(views_.centers, b_, k_);
       const Point<A> center =
           args_.locate == Locate::kPublished
-              ? published_center(team_, map_, vectors_, numbers_.locating, peak.value, center_)
+              ? published_center(team_, map_, strips_, numbers_.locating, peak.value, center_)
               : center_;
       student_ = place_at(center);
       seen = debiased ? debiasing_box(map_, peak, numbers_.locating) : student_;
@@ -201,7 +204,7 @@ class JointLoss {
     if (!softmax_) return;
 #pragma unroll 1
     for (int pass = 0; pass < 2; ++pass) {
-      mass_ = measure(team_, map_, vectors_, exponential_, seen);
+      mass_ = measure(team_, map_, strips_, exponential_, seen);
       if (!distils_ || !debiased || pass == 1) return;
       student_ = place_at(debiased_center(map_, mass_, seen, numbers_.locating, center_));
       if (!kl_) return;
@@ -238,14 +241,14 @@ class JointLoss {
     scale *= weights_.hhd;
     A loss = 0;
     if (kl_) {
-      const Rest<A> rest = measure_rest(team_, map_, vectors_, exponential_, student_, mass_.rest);
+      const Rest<A> rest = measure_rest(team_, map_, strips_, exponential_, student_, mass_.rest);
       g.rest_top = rest.scaled.top;
       if (team_.warp() == 0) loss = term.kl(team_, place_at(center_), rest, mass_.sum, scale, g);
     } else {
       A divisor = 1;
       bool floored = false;
       if (has_norm(args_.normalize)) {
-        divisor = find_norm(team_, map_, vectors_, args_.normalize);
+        divisor = find_norm(team_, map_, strips_, args_.normalize);
         floored = divisor < numbers_.eps;
         if (floored) divisor = numbers_.eps;
       } else if (args_.normalize == Normalize::kSoftmax) {
@@ -274,8 +277,8 @@ class JointLoss {
   const Weights<A> weights_;
   const bool wants_coords_, distils_, kl_;
   const bool softmax_;
-  A* const memory_;
-  const Vectors vectors_;
+  const int memory_;
+  const Strips strips_;
   const Source<T> map_;
   // Of the map, once measured.
   Exponential<A> exponential_{};
@@ -312,7 +315,7 @@ HHD_DEVICE double sum_of(Team<double>& team, const View& weights) {
 // A weight view with data is summed; `given` has what else is known.
 HHD_KERNEL void HHD_LAUNCH_BOUNDS(kMaxThreads, 1)
     find_scalars(View weight, View teacher_weight, View grad_scale, Scalars given, Scalars* out) {
-  Team<double> team(thread_index(), block_threads(), shared_memory<char>());
+  Team<double> team(thread_index(), block_threads(), 0);
   if (weight.data != nullptr) given.denominator[0] = sum_of(team, weight);
   if (teacher_weight.data != nullptr) given.denominator[1] = sum_of(team, teacher_weight);
   if (team.thread != 0) return;
@@ -337,7 +340,7 @@ HHD_KERNEL void HHD_LAUNCH_BOUNDS(kMaxThreads, 1)
     reduce_terms(const double* coordinate_terms, const double* hhd_terms, int64_t count,
                  double coordinate_weight, double hhd_weight, Scalars given, const Scalars* found,
                  View loss, View coordinate_loss, View hhd_loss) {
-  Team<double> team(thread_index(), block_threads(), shared_memory<char>());
+  Team<double> team(thread_index(), block_threads(), 0);
   const auto term = [&](const double* terms, int n) {
     const double sum = sum_of(team, count, [&](int64_t i) { return load(terms + i); });
     return divide(sum, found != nullptr ? load(&found->denominator[n]) : given.denominator[n]);
@@ -364,7 +367,7 @@ HHD_KERNEL void HHD_LAUNCH_BOUNDS(kMaxThreads, 1)
   if (found != nullptr) {
     scales = {static_cast<A>(load(&found->scale[0])), static_cast<A>(load(&found->scale[1]))};
   }
-  block.each_map([&](Team<A>& team, int j, char* memory) {
+  block.each_map([&](Team<A>& team, int j, int memory) {
     JointLoss<T>(block, views, args, numbers, team, j, memory).run(scales);
   });
   if (views.grad.data != nullptr) block.flush(views.grad);

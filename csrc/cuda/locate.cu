@@ -11,10 +11,10 @@ HHD_KERNEL void HHD_LAUNCH_BOUNDS(kMaxThreads, 2)
   const Block<T> block(plan, maps);
   block.stage(maps, plan.wide_in, narrow<T>(-kInfinity<A>));
   barrier();
-  block.each_map([&](Team<A>& team, int j, char*) {
+  block.each_map([&](Team<A>& team, int j, int) {
     const Source<T> map = block.source(maps, plan.wide_in, j);
     const TeacherPeak<A> peak =
-        teacher_peak(team, map, block.vectors(team.thread, team.threads), refine, blur);
+        teacher_peak(team, map, block.strips(team.thread, team.threads), refine, blur);
     if (team.thread == 0) write_point(centers, block.b, block.k + j, peak.center);
   });
 }
@@ -28,19 +28,19 @@ HHD_KERNEL void HHD_LAUNCH_BOUNDS(kMaxThreads, 2)
   const bool looks = locating.mode != Locate::kPeak;
   if (looks) block.stage(logits, plan.wide_in, narrow<T>(-kInfinity<A>));
   barrier();
-  block.each_map([&](Team<A>& team, int j, char*) {
+  block.each_map([&](Team<A>& team, int j, int) {
     const Source<T> map = block.source(logits, plan.wide_in, j);
-    const Vectors vectors = block.vectors(team.thread, team.threads);
+    const Strips strips = block.strips(team.thread, team.threads);
     const Point<A> t = read_point<A>(teacher_centers, block.b, block.k + j);
     Point<A> s = t;
     if (looks) {
-      const Peak<A> peak = find_peak(team, map, vectors, [](int, int, const A(&)[kLanes<T>]) {});
+      const Peak<A> peak = find_peak(team, map, strips);
       if (locating.mode == Locate::kPublished) {
-        s = published_center(team, map, vectors, locating, peak.value, t);
+        s = published_center(team, map, strips, locating, peak.value, t);
       } else {
         const Frame<A> box = debiasing_box(map, peak, locating);
         const Exponential<A> exponential{peak.value, beta};
-        s = debiased_center(map, measure(team, map, vectors, exponential, box), box, locating, t);
+        s = debiased_center(map, measure(team, map, strips, exponential, box), box, locating, t);
       }
     }
     if (team.thread == 0) write_point(centers, block.b, block.k + j, s);

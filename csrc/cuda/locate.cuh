@@ -50,10 +50,10 @@ HHD_DEVICE double published_shift(double t, double mass, int length, int cells) 
 // sum exp(S), without beta.
 template <class T>
 HHD_DEVICE Accumulator<T> official_mass(Team<Accumulator<T>>& team, const Source<T>& map,
-                                        const Vectors& vectors, Accumulator<T> max) {
+                                        const Strips& strips, Accumulator<T> max) {
   using A = Accumulator<T>;
   A sum[1] = {0};
-  each_vector(map, vectors, [&](int, int, const A(&s)[kLanes<T>]) {
+  each_vector(map, strips, [&](int, int, const A(&s)[kLanes<T>]) {
     for (int i = 0; i < kLanes<T>; ++i) sum[0] += exp(s[i] - max);
   });
   team.sum(sum);
@@ -64,7 +64,7 @@ HHD_DEVICE Accumulator<T> official_mass(Team<Accumulator<T>>& team, const Source
 // most masses to be larger: the largest term, and HW exp(mean) (Jensen). For whole t only.
 template <class T>
 HHD_DEVICE bool shift_is_nil(Team<Accumulator<T>>& team, const Source<T>& map,
-                             const Vectors& vectors, const Locating<Accumulator<T>>& locating,
+                             const Strips& strips, const Locating<Accumulator<T>>& locating,
                              Accumulator<T> max, Point<Accumulator<T>> t) {
   using A = Accumulator<T>;
   const bool whole = floor(t.x) == t.x && floor(t.y) == t.y;
@@ -73,7 +73,7 @@ HHD_DEVICE bool shift_is_nil(Team<Accumulator<T>>& team, const Source<T>& map,
   if (!whole || !on_map) return false;
   if (max > locating.enough) return true;
   A sum[1] = {0};
-  each_vector(map, vectors, [&](int, int x, const A(&s)[kLanes<T>]) {
+  each_vector(map, strips, [&](int, int x, const A(&s)[kLanes<T>]) {
     each_value(map, x, s, [&](A v) { sum[0] += v; });
   });
   team.sum(sum);
@@ -83,12 +83,12 @@ HHD_DEVICE bool shift_is_nil(Team<Accumulator<T>>& team, const Source<T>& map,
 
 template <class T>
 HHD_DEVICE Point<Accumulator<T>> published_center(Team<Accumulator<T>>& team, const Source<T>& map,
-                                                  const Vectors& vectors,
+                                                  const Strips& strips,
                                                   const Locating<Accumulator<T>>& locating,
                                                   Accumulator<T> max, Point<Accumulator<T>> t) {
   using A = Accumulator<T>;
-  if (shift_is_nil(team, map, vectors, locating, max, t)) return t;
-  const double mass = official_mass(team, map, vectors, max);
+  if (shift_is_nil(team, map, strips, locating, max, t)) return t;
+  const double mass = official_mass(team, map, strips, max);
   return {static_cast<A>(published_shift(t.x, mass, map.width, locating.window_w)),
           static_cast<A>(published_shift(t.y, mass, map.height, locating.window_h))};
 }

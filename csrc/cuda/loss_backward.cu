@@ -12,10 +12,10 @@ HHD_KERNEL void HHD_LAUNCH_BOUNDS(kMaxThreads, 2)
   block.stage(grad, plan.wide_in, narrow<T>(0));
   barrier();
   const A by = read<A>(factor, 0);
-  block.each_map([&](Team<A>& team, int j, char*) {
+  block.each_map([&](Team<A>& team, int j, int) {
     const Source<T> map = block.source(grad, plan.wide_in, j);
     const Sink<T> sink = block.sink(out, j);
-    block.vectors(team.thread, team.threads).each([&](int y, int x) {
+    block.strips(team.thread, team.threads).each_vector([&](int y, int x) {
       A v[kLanes<T>];
       map.vector(y, x, v);
       for (int i = 0; i < kLanes<T>; ++i) v[i] *= by;

@@ -86,17 +86,15 @@ inline Plan plan_maps(const View& in, const View* out, int64_t element_bytes, in
   plan.groups = (joints + plan.joints - 1) / plan.joints;
   plan.blocks = in.size[0] * plan.groups;
   int teams = 1;
+  plan.team_threads = kWarp;
   if (plan.grouped) {
     const int rounds = (plan.joints + kMaxWarps - 1) / kMaxWarps;
     teams = (plan.joints + rounds - 1) / rounds;
-    plan.team_threads = kWarp;
   } else {
-    // Up to eight vectors a thread: enough to hide latency, few enough to end together.
-    const int64_t vectors = plan.plane / lanes;
-    plan.team_threads = kWarp;
-    while (plan.team_threads < kMaxThreads && plan.team_threads * 8 < vectors - 1) {
-      plan.team_threads *= 2;
-    }
+    // About eight vectors a thread, below one another: enough to hide latency, few enough to end
+    // together.
+    const int64_t rows = (in.size[2] + 7) / 8, vectors = plan.padded / lanes * rows;
+    plan.team_threads = static_cast<int>(min_of<int64_t>(round_up(vectors, kWarp), kMaxThreads));
   }
   plan.threads = teams * plan.team_threads;
   plan.wide_in = rows_are_vectors(in, lanes);
@@ -143,37 +141,41 @@ class Walk {
   int step_outer_, step_middle_, step_inner_;
 };
 
-// One map to read: in shared memory, or where it has always been.
+// One map to read: in shared memory, or where it has always been. Places in shared memory are kept
+// as indices, so that the compiler sees which memory an access goes to.
 template <class T>
 struct Source {
   using A = Accumulator<T>;
 
-  const T* shared;  // null: read from global memory
-  const T* global;
-  int64_t row_stride, column_stride;
+  const View& view;
+  int64_t offset;  // of the map in the view, elements
+  int plane;       // of the map in shared memory, elements; -1: read from global memory
   bool wide;
   int height, width, padded;
 
   // The vector that starts at column x; past the width it holds -inf.
   HHD_DEVICE void vector(int y, int x, A (&v)[kLanes<T>]) const {
-    if (shared != nullptr) {
-      unpack<T>(*reinterpret_cast<const Vector16*>(shared + y * padded + x), v);
+    if (plane >= 0) {
+      const T* from = shared_memory<T>() + plane + y * padded + x;
+      unpack<T>(*reinterpret_cast<const Vector16*>(from), v);
     } else if (wide) {
-      unpack<T>(load(reinterpret_cast<const Vector16*>(global + y * row_stride + x)), v);
+      unpack<T>(load(reinterpret_cast<const Vector16*>(global(y, x))), v);
     } else {
 #pragma unroll
-      for (int i = 0; i < kLanes<T>; ++i)
-        v[i] = x + i < width ? at_global(y, x + i) : -kInfinity<A>;
+      for (int i = 0; i < kLanes<T>; ++i) {
+        v[i] = x + i < width ? widen(load(global(y, x + i))) : -kInfinity<A>;
+      }
     }
   }
 
   HHD_DEVICE A at(int y, int x) const {
-    return shared != nullptr ? widen(shared[y * padded + x]) : at_global(y, x);
+    return plane >= 0 ? widen(shared_memory<T>()[plane + y * padded + x])
+                      : widen(load(global(y, x)));
   }
 
  private:
-  HHD_DEVICE A at_global(int y, int x) const {
-    return widen(load(global + y * row_stride + x * column_stride));
+  HHD_DEVICE const T* global(int y, int x) const {
+    return elements<T>(view, offset + y * view.stride[2] + x * view.stride[3]);
   }
 };
 
@@ -182,65 +184,76 @@ template <class T>
 struct Sink {
   using A = Accumulator<T>;
 
-  T* plane;  // where the block collects its results; null: they go straight to memory
-  T* global;
-  int64_t row_stride, column_stride;
+  const View& view;
+  int64_t offset;
+  int plane;  // where the block collects its results; -1: they go straight to memory
   bool wide;
   int width, padded;
 
   HHD_DEVICE void vector(int y, int x, const A (&v)[kLanes<T>]) const {
-    if (plane != nullptr) {
-      *reinterpret_cast<Vector16*>(plane + y * padded + x) = pack<T>(v);
+    if (plane >= 0) {
+      T* to = shared_memory<T>() + plane + y * padded + x;
+      *reinterpret_cast<Vector16*>(to) = pack<T>(v);
     } else if (wide) {
-      store(reinterpret_cast<Vector16*>(global + y * row_stride + x), pack<T>(v));
+      store(reinterpret_cast<Vector16*>(global(y, x)), pack<T>(v));
     } else {
 #pragma unroll
       for (int i = 0; i < kLanes<T>; ++i) {
-        if (x + i < width) {
-          store(global + y * row_stride + (x + i) * column_stride, narrow<T>(v[i]));
-        }
+        if (x + i < width) store(global(y, x + i), narrow<T>(v[i]));
       }
     }
   }
 
   HHD_DEVICE void element(int y, int x, A v) const {
-    if (plane != nullptr) {
-      plane[y * padded + x] = narrow<T>(v);
+    if (plane >= 0) {
+      shared_memory<T>()[plane + y * padded + x] = narrow<T>(v);
     } else {
-      store(global + y * row_stride + x * column_stride, narrow<T>(v));
-    }
-  }
-};
-
-// The vectors of a map that a thread takes.
-class Vectors {
- public:
-  HHD_DEVICE Vectors(int thread, int threads, int height, int padded, int lanes)
-      : height_(height),
-        padded_(padded),
-        y_(thread / (padded / lanes)),
-        x_(thread % (padded / lanes) * lanes),
-        step_y_(threads / (padded / lanes)),
-        step_x_(threads % (padded / lanes) * lanes) {}
-
-  // Calls f(y, x).
-  template <class F>
-  HHD_DEVICE void each(const F& f) const {
-    int y = y_, x = x_;
-#pragma unroll 1
-    while (y < height_) {
-      f(y, x);
-      x += step_x_;
-      y += step_y_;
-      if (x >= padded_) {
-        x -= padded_;
-        ++y;
-      }
+      store(global(y, x), narrow<T>(v));
     }
   }
 
  private:
-  int height_, padded_, y_, x_, step_y_, step_x_;
+  HHD_DEVICE T* global(int y, int x) const {
+    return elements<T>(view, offset + y * view.stride[2] + x * view.stride[3]);
+  }
+};
+
+// The vectors of a map that a thread takes: strips of vectors below one another, mostly a single
+// one, so that what depends on the column is computed once.
+class Strips {
+ public:
+  HHD_DEVICE Strips(int thread, int threads, int height, int padded, int lanes)
+      : height_(height), padded_(padded) {
+    const int across = padded / lanes;
+    rows_ = max_of(threads / across, 1);
+    columns_ = across > threads ? threads * lanes : padded;
+    x_ = thread % across * lanes;
+    y_ = thread / across;
+    if (y_ >= rows_) y_ = height;  // left over
+  }
+
+  // Calls f(x) for every strip; within it, each_row(f) calls f(y).
+  template <class F>
+  HHD_DEVICE void each(const F& f) const {
+#pragma unroll 1
+    for (int x = x_; x < padded_; x += columns_) f(x);
+  }
+  template <class F>
+  HHD_DEVICE void each_row(const F& f) const {
+#pragma unroll 1
+    for (int y = y_; y < height_; y += rows_) f(y);
+  }
+
+  // Calls f(y, x) for every vector.
+  template <class F>
+  HHD_DEVICE void each_vector(const F& f) const {
+    each([&](int x) { each_row([&](int y) { f(y, x); }); });
+  }
+
+ private:
+  int height_, padded_;
+  int x_, y_;
+  int columns_, rows_;  // from one vector to the next
 };
 
 // What a block sees of its maps.
@@ -262,8 +275,8 @@ class Block {
     const T* global = elements<T>(v, offset_of(v, b, k));
     if (!wide) return stage_elements(v, global, fill, which);
     for (int j = 0; j < count; ++j, global += v.stride[1]) {
-      T* to = plane(j, which);
-      vectors(thread_index(), block_threads()).each([&](int y, int x) {
+      T* to = shared_memory<T>() + plane(j, which);
+      strips(thread_index(), block_threads()).each_vector([&](int y, int x) {
         copy_async(to + y * plan.padded + x, global + y * v.stride[2] + x);
       });
     }
@@ -277,43 +290,32 @@ class Block {
     T* global = elements<T>(v, offset_of(v, b, k));
 #pragma unroll 4
     for (Elements at(*this, v); at.more(); at.next()) {
-      if (at.x() < width) store(global + at.offset(v), plane(0, 0)[at.in_planes()]);
+      if (at.x() < width) store(global + at.offset(v), shared_memory<T>()[at.in_planes()]);
     }
   }
 
   HHD_DEVICE Source<T> source(const View& v, bool wide, int j, int which = 0) const {
-    return {plan.staged ? plane(j, which) : nullptr,
-            elements<T>(v, offset_of(v, b, k + j)),
-            v.stride[2],
-            v.stride[3],
-            wide,
-            height,
-            width,
-            plan.padded};
+    const int at = plan.staged ? plane(j, which) : -1;
+    return {v, offset_of(v, b, k + j), at, wide, height, width, plan.padded};
   }
 
   HHD_DEVICE Sink<T> sink(const View& v, int j) const {
-    return {plan.through_planes ? plane(j, 0) : nullptr,
-            elements<T>(v, offset_of(v, b, k + j)),
-            v.stride[2],
-            v.stride[3],
-            plan.wide_out,
-            width,
-            plan.padded};
+    const int at = plan.through_planes ? plane(j, 0) : -1;
+    return {v, offset_of(v, b, k + j), at, plan.wide_out, width, plan.padded};
   }
 
-  HHD_DEVICE Vectors vectors(int thread, int threads) const {
+  HHD_DEVICE Strips strips(int thread, int threads) const {
     return {thread, threads, height, plan.padded, kLanes<T>};
   }
 
-  // Calls f(team, j, memory) for the maps that this thread's team handles.
+  // Calls f(team, j, memory) for the maps that this thread's team handles; `memory` is the team's
+  // own, bytes from the start of shared memory.
   template <class F>
   HHD_DEVICE void each_map(const F& f) const {
     const int number = thread_index() / plan.team_threads;
-    char* shared = shared_memory<char>();
     Team<Accumulator<T>> team(thread_index() % plan.team_threads, plan.team_threads,
-                              shared + plan.scratch_at);
-    char* memory = shared + plan.team_at + number * plan.team_bytes;
+                              static_cast<int>(plan.scratch_at));
+    const int memory = static_cast<int>(plan.team_at + number * plan.team_bytes);
 #pragma unroll 1
     for (int j = number; j < count; j += block_threads() / plan.team_threads) f(team, j, memory);
   }
@@ -324,8 +326,9 @@ class Block {
   const int count;
 
  private:
-  HHD_DEVICE T* plane(int j, int which) const {
-    return shared_memory<T>() + (j * plan.planes + which) * plan.plane;
+  // A place in shared memory, elements.
+  HHD_DEVICE int plane(int j, int which) const {
+    return (j * plan.planes + which) * static_cast<int>(plan.plane);
   }
 
   // The elements of a block's maps, padding included, that a thread takes: neighbours in memory
@@ -370,7 +373,7 @@ class Block {
       }
 #pragma unroll
       for (int i = 0; i < kBatch; ++i) {
-        if (to[i] >= 0) plane(0, which)[to[i]] = value[i];
+        if (to[i] >= 0) shared_memory<T>()[plane(0, which) + to[i]] = value[i];
       }
     }
   }

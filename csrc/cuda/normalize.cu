@@ -14,17 +14,16 @@ struct Divisor {
 
 template <class T>
 HHD_DEVICE Divisor<Accumulator<T>> find_divisor(Team<Accumulator<T>>& team, const Source<T>& map,
-                                                const Vectors& vectors, Normalize kind,
+                                                const Strips& strips, Normalize kind,
                                                 const Beta<Accumulator<T>>& beta,
                                                 Accumulator<T> eps) {
   using A = Accumulator<T>;
   if (kind == Normalize::kNone) return {1, true, {}};
   if (kind == Normalize::kSoftmax) {
-    const auto see = [](int, int, const A(&)[kLanes<T>]) {};
-    const Exponential<A> exponential{find_peak(team, map, vectors, see).value, beta};
-    return {measure(team, map, vectors, exponential, Frame<A>{}).sum, false, exponential};
+    const Exponential<A> exponential{find_peak(team, map, strips).value, beta};
+    return {measure(team, map, strips, exponential, Frame<A>{}).sum, false, exponential};
   }
-  const A norm = find_norm(team, map, vectors, kind);
+  const A norm = find_norm(team, map, strips, kind);
   return norm < eps ? Divisor<A>{eps, true, {}} : Divisor<A>{norm, false, {}};
 }
 
@@ -43,12 +42,12 @@ HHD_KERNEL void HHD_LAUNCH_BOUNDS(kMaxThreads, 2)
   const Block<T> block(plan, x);
   block.stage(x, plan.wide_in, narrow<T>(-kInfinity<A>));
   barrier();
-  block.each_map([&](Team<A>& team, int j, char*) {
-    const Vectors vectors = block.vectors(team.thread, team.threads);
+  block.each_map([&](Team<A>& team, int j, int) {
+    const Strips strips = block.strips(team.thread, team.threads);
     const Source<T> map = block.source(x, plan.wide_in, j);
     const Sink<T> sink = block.sink(out, j);
-    const Divisor<A> divisor = find_divisor(team, map, vectors, kind, beta, eps);
-    each_vector(map, vectors, [&](int y, int column, const A(&s)[kLanes<T>]) {
+    const Divisor<A> divisor = find_divisor(team, map, strips, kind, beta, eps);
+    each_vector(map, strips, [&](int y, int column, const A(&s)[kLanes<T>]) {
       A v[kLanes<T>];
       for (int i = 0; i < kLanes<T>; ++i) {
         v[i] = dividend(kind, divisor.exponential, s[i]) / divisor.value;
@@ -68,16 +67,16 @@ HHD_KERNEL void HHD_LAUNCH_BOUNDS(kMaxThreads, 2)
   block.stage(x, plan.wide_in, narrow<T>(-kInfinity<A>), 0);
   block.stage(grad, wide_grad, narrow<T>(0), 1);
   barrier();
-  block.each_map([&](Team<A>& team, int j, char*) {
-    const Vectors vectors = block.vectors(team.thread, team.threads);
+  block.each_map([&](Team<A>& team, int j, int) {
+    const Strips strips = block.strips(team.thread, team.threads);
     const Source<T> map = block.source(x, plan.wide_in, j, 0);
     const Source<T> upstream = block.source(grad, wide_grad, j, 1);
     const Sink<T> sink = block.sink(out, j);
-    const Divisor<A> divisor = find_divisor(team, map, vectors, kind, beta, eps);
+    const Divisor<A> divisor = find_divisor(team, map, strips, kind, beta, eps);
     // The upstream gradient along the map, where the divisor depends on it.
     A along[1] = {0};
     if (!divisor.floored) {
-      each_vector(map, vectors, [&](int y, int column, const A(&s)[kLanes<T>]) {
+      each_vector(map, strips, [&](int y, int column, const A(&s)[kLanes<T>]) {
         A g[kLanes<T>];
         upstream.vector(y, column, g);
         for (int i = 0; i < kLanes<T>; ++i) {
@@ -87,7 +86,7 @@ HHD_KERNEL void HHD_LAUNCH_BOUNDS(kMaxThreads, 2)
       team.sum(along);
       along[0] /= divisor.value;
     }
-    each_vector(map, vectors, [&](int y, int column, const A(&s)[kLanes<T>]) {
+    each_vector(map, strips, [&](int y, int column, const A(&s)[kLanes<T>]) {
       A g[kLanes<T>], v[kLanes<T>];
       upstream.vector(y, column, g);
       for (int i = 0; i < kLanes<T>; ++i) {

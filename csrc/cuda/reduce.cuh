@@ -40,9 +40,9 @@ inline constexpr int64_t kNowhere = INT64_MAX;
 template <class A>
 class Team {
  public:
-  // `scratch`: the block's, kScratchBytes.
-  HHD_DEVICE Team(int thread, int threads, void* scratch)
-      : thread(thread), threads(threads), scratch_(static_cast<char*>(scratch)) {}
+  // `scratch`: where the block has kScratchBytes of shared memory.
+  HHD_DEVICE Team(int thread, int threads, int scratch)
+      : thread(thread), threads(threads), scratch_(scratch) {}
 
   HHD_DEVICE int lane() const { return thread % kWarp; }
   HHD_DEVICE int warp() const { return thread / kWarp; }
@@ -115,10 +115,11 @@ class Team {
   template <class Part>
   HHD_DEVICE Part* scratch() {
     odd_ = !odd_;
-    return reinterpret_cast<Part*>(scratch_ + (odd_ ? kScratchBytes / 2 : 0));
+    const int half = odd_ ? static_cast<int>(kScratchBytes / 2) : 0;
+    return reinterpret_cast<Part*>(shared_memory<char>() + scratch_ + half);
   }
 
-  char* const scratch_;
+  const int scratch_;
   bool odd_ = false;
 };
 

@@ -29,12 +29,12 @@ struct SoftArgmax {
 // `window` 0: the whole map.
 template <class T>
 HHD_DEVICE SoftArgmax<Accumulator<T>> compute(Team<Accumulator<T>>& team, const Source<T>& map,
-                                              const Vectors& vectors,
+                                              const Strips& strips,
                                               const Beta<Accumulator<T>>& beta, int64_t window) {
   using A = Accumulator<T>;
-  const Peak<A> peak = find_peak(team, map, vectors, [](int, int, const A(&)[kLanes<T>]) {});
+  const Peak<A> peak = find_peak(team, map, strips);
   const Exponential<A> exponential{peak.value, beta};
-  const Mass<A> mass = measure(team, map, vectors, exponential, Frame<A>{});
+  const Mass<A> mass = measure(team, map, strips, exponential, Frame<A>{});
   const Box all{0, map.height, 0, map.width};
   // A map with NaN has no peak, and NaN for coordinates.
   if (window == 0 || is_nan(mass.sum)) return {exponential, mass, all, mass.x, mass.y, mass.sum};
@@ -64,10 +64,10 @@ HHD_KERNEL void HHD_LAUNCH_BOUNDS(kMaxThreads, 2)
   const Block<T> block(plan, logits);
   block.stage(logits, plan.wide_in, narrow<T>(-kInfinity<A>));
   barrier();
-  block.each_map([&](Team<A>& team, int j, char*) {
+  block.each_map([&](Team<A>& team, int j, int) {
     const Source<T> map = block.source(logits, plan.wide_in, j);
     const SoftArgmax<A> found =
-        compute(team, map, block.vectors(team.thread, team.threads), beta, window);
+        compute(team, map, block.strips(team.thread, team.threads), beta, window);
     if (team.warp() != 0) return;
     const A near = mass_around(team, map, found.exponential, found.mass, found.x, found.y);
     if (team.lane() != 0) return;
@@ -84,14 +84,14 @@ HHD_KERNEL void HHD_LAUNCH_BOUNDS(kMaxThreads, 2)
   const Block<T> block(plan, logits);
   block.stage(logits, plan.wide_in, narrow<T>(-kInfinity<A>));
   barrier();
-  block.each_map([&](Team<A>& team, int j, char*) {
-    const Vectors vectors = block.vectors(team.thread, team.threads);
+  block.each_map([&](Team<A>& team, int j, int) {
+    const Strips strips = block.strips(team.thread, team.threads);
     const Source<T> map = block.source(logits, plan.wide_in, j);
     const Sink<T> sink = block.sink(out, j);
-    const SoftArgmax<A> found = compute(team, map, vectors, beta, window);
+    const SoftArgmax<A> found = compute(team, map, strips, beta, window);
     const Point<A> upstream = read_point<A>(grad_coords, block.b, block.k + j);
     const A gx = upstream.x * (beta.value / found.sum), gy = upstream.y * (beta.value / found.sum);
-    each_vector(map, vectors, [&](int y, int x, const A(&s)[kLanes<T>]) {
+    each_vector(map, strips, [&](int y, int x, const A(&s)[kLanes<T>]) {
       A v[kLanes<T>];
       const A base = gy * (static_cast<A>(y) - found.y) - gx * found.x;
       for (int i = 0; i < kLanes<T>; ++i) {

@@ -9,8 +9,8 @@ namespace hhd::cuda {
 
 // Calls f(y, x, values) for the vectors of this thread; values past the width are -inf.
 template <class T, class F>
-HHD_DEVICE void each_vector(const Source<T>& map, const Vectors& vectors, const F& f) {
-  vectors.each([&](int y, int x) {
+HHD_DEVICE void each_vector(const Source<T>& map, const Strips& strips, const F& f) {
+  strips.each_vector([&](int y, int x) {
     Accumulator<T> s[kLanes<T>];
     map.vector(y, x, s);
     f(y, x, s);
@@ -30,23 +30,35 @@ HHD_DEVICE void each_value(const Source<T>& map, int x, const Accumulator<T> (&s
   }
 }
 
-// The maximum (NaN is passed over) and its first vector. `see(y, x, values)` is called for every
-// vector on the way.
+// The maximum (NaN is passed over) and its first vector. `see(values)` is called for every vector
+// on the way.
 template <class T, class See>
 HHD_DEVICE Peak<Accumulator<T>> find_peak(Team<Accumulator<T>>& team, const Source<T>& map,
-                                          const Vectors& vectors, const See& see) {
+                                          const Strips& strips, const See& see) {
   using A = Accumulator<T>;
   Peak<A> best{-kInfinity<A>, kNowhere};
-  each_vector(map, vectors, [&](int y, int x, const A(&s)[kLanes<T>]) {
-    A top = s[0];
-    for (int i = 1; i < kLanes<T>; ++i) top = larger_number(top, s[i]);
-    if (top > best.value) {
-      best.value = top;
-      best.index = static_cast<int64_t>(y) * map.padded + x;
-    }
-    see(y, x, s);
+  strips.each([&](int x) {
+    A top = -kInfinity<A>;
+    int row = -1;
+    strips.each_row([&](int y) {
+      A s[kLanes<T>];
+      map.vector(y, x, s);
+      see(s);
+      for (int i = 1; i < kLanes<T>; ++i) s[0] = larger_number(s[0], s[i]);
+      if (s[0] > top) {
+        top = s[0];
+        row = y;
+      }
+    });
+    if (row >= 0) best.take(top, static_cast<int64_t>(row) * map.padded + x);
   });
   return team.peak(best);
+}
+
+template <class T>
+HHD_DEVICE Peak<Accumulator<T>> find_peak(Team<Accumulator<T>>& team, const Source<T>& map,
+                                          const Strips& strips) {
+  return find_peak(team, map, strips, [](const Accumulator<T>(&)[kLanes<T>]) {});
 }
 
 struct Pixel {
@@ -76,10 +88,10 @@ HHD_DEVICE bool has_norm(Normalize kind) {
 // The divisor of l1, l2 and l1_positive, not floored.
 template <class T>
 HHD_DEVICE Accumulator<T> find_norm(Team<Accumulator<T>>& team, const Source<T>& map,
-                                    const Vectors& vectors, Normalize kind) {
+                                    const Strips& strips, Normalize kind) {
   using A = Accumulator<T>;
   A sum[1] = {0};
-  each_vector(map, vectors, [&](int, int x, const A(&s)[kLanes<T>]) {
+  each_vector(map, strips, [&](int, int x, const A(&s)[kLanes<T>]) {
     each_value(map, x, s, [&](A v) { sum[0] += norm_term(kind, v); });
   });
   team.sum(sum);
@@ -97,14 +109,14 @@ struct Beta {
   }
 };
 
-// exp(beta (S - max)). The difference comes first: it is exact where it matters, so that the
-// argument's error stays relative to it. exp2 is CUDA's, within 2 ulp.
+// exp(beta (S - max)), 0 where it is below the normal numbers. The difference comes first: it is
+// exact where it matters, so that the argument's error stays relative to it.
 template <class A>
 struct Exponential {
   A max;
   Beta<A> beta;
 
-  HHD_DEVICE A operator()(A s) const { return exp2((s - max) * beta.log2e); }
+  HHD_DEVICE A operator()(A s) const { return exp2_or_zero((s - max) * beta.log2e); }
   // ln of it, also where it is 0 itself.
   HHD_DEVICE A log(A s) const { return (s - max) * beta.value; }
 };
@@ -120,27 +132,34 @@ struct Mass {
 
 template <class T>
 HHD_DEVICE Mass<Accumulator<T>> measure(Team<Accumulator<T>>& team, const Source<T>& map,
-                                        const Vectors& vectors,
+                                        const Strips& strips,
                                         const Exponential<Accumulator<T>>& exponential,
                                         const Frame<Accumulator<T>>& frame) {
   using A = Accumulator<T>;
   A sum = 0, moment_x = 0, moment_y = 0, rest = 0;
-  each_vector(map, vectors, [&](int y, int x, const A(&s)[kLanes<T>]) {
-    A e[kLanes<T>], mass = 0, moment = 0;
-    for (int i = 0; i < kLanes<T>; ++i) {
-      e[i] = exponential(s[i]);
-      mass += e[i];
-      moment += e[i] * static_cast<A>(i);
-    }
-    sum += mass;
-    moment_x += mass * static_cast<A>(x) + moment;
-    moment_y += mass * static_cast<A>(y);
-    if (frame.touches(y, x, kLanes<T>)) {
-      const A cover = frame.y.cover(y);
-      mass = 0;
-      for (int i = 0; i < kLanes<T>; ++i) mass += e[i] * (1 - cover * frame.x.cover(x + i));
-    }
-    rest += mass;
+  strips.each([&](int x) {
+    A strip = 0, moment = 0;
+    const bool touches = frame.x.touches(x, kLanes<T>);
+    strips.each_row([&](int y) {
+      A e[kLanes<T>];
+      map.vector(y, x, e);
+      A mass = 0;
+      for (int i = 0; i < kLanes<T>; ++i) {
+        e[i] = exponential(e[i]);
+        mass += e[i];
+        moment += e[i] * static_cast<A>(i);
+      }
+      strip += mass;
+      moment_y += mass * static_cast<A>(y);
+      if (touches && frame.y.touches(y, 1)) {
+        const A cover = frame.y.cover(y);
+        mass = 0;
+        for (int i = 0; i < kLanes<T>; ++i) mass += e[i] * (1 - cover * frame.x.cover(x + i));
+      }
+      rest += mass;
+    });
+    sum += strip;
+    moment_x += strip * static_cast<A>(x) + moment;
   });
   A sums[4] = {sum, moment_x, moment_y, rest};
   team.sum(sums);

@@ -13,17 +13,17 @@ HHD_KERNEL void HHD_LAUNCH_BOUNDS(kMaxThreads, 2)
   const Block<T> block(plan, maps);
   block.stage(maps, plan.wide_in, narrow<T>(-kInfinity<A>));
   barrier();
-  block.each_map([&](Team<A>& team, int j, char*) {
+  block.each_map([&](Team<A>& team, int j, int) {
     const int64_t b = block.b, k = block.k + j;
     const Source<T> map = block.source(maps, plan.wide_in, j);
-    const Vectors vectors = block.vectors(team.thread, team.threads);
-    const TeacherPeak<A> peak = teacher_peak(team, map, vectors, refine, blur);
+    const Strips strips = block.strips(team.thread, team.threads);
+    const TeacherPeak<A> peak = teacher_peak(team, map, strips, refine, blur);
     const Exponential<A> exponential{peak.max, beta};
     A norm = 1;
     if (kind == Normalize::kSoftmax) {
-      norm = measure(team, map, vectors, exponential, Frame<A>{}).sum;
+      norm = measure(team, map, strips, exponential, Frame<A>{}).sum;
     } else if (has_norm(kind)) {
-      norm = find_norm(team, map, vectors, kind);
+      norm = find_norm(team, map, strips, kind);
       if (norm < eps) norm = eps;
     }
     const Frame<A> frame = place(window, peak.center.x, peak.center.y, map.height, map.width);

@@ -34,8 +34,12 @@ struct Axis {
   HHD_DEVICE A weight(int tap) const { return tap == 0 ? 1 - fraction : fraction; }
 
   // Pixels that are read: [first, last).
-  HHD_DEVICE int first() const { return low + begin; }
-  HHD_DEVICE int last() const { return begin < end ? low + end - 1 + taps() : first(); }
+  HHD_DEVICE int first() const { return begin < end ? low + begin : 0; }
+  HHD_DEVICE int last() const { return begin < end ? low + end - 1 + taps() : 0; }
+
+  HHD_DEVICE bool touches(int pixel, int pixels) const {
+    return pixel < last() && pixel + pixels > first();
+  }
 
   // How much of a pixel the cells inside the map take up.
   HHD_DEVICE A cover(int pixel) const {
@@ -96,6 +100,7 @@ struct Frame {
   Axis<A> y, x;
 
   HHD_DEVICE bool leaves() const { return y.leaves() || x.leaves(); }
+  HHD_DEVICE int taps() const { return y.taps() * x.taps(); }
 
   HHD_DEVICE bool touches(int row, int column, int columns) const {
     return row >= y.first() && row < y.last() && column < x.last() && column + columns > x.first();
@@ -107,7 +112,7 @@ struct Frame {
     const int from_y = y.origin(n), from_x = x.origin(m);
     if (from_y < 0 || from_x < 0) return;
 #pragma unroll 1
-    for (int t = 0; t < y.taps() * x.taps(); ++t) {
+    for (int t = 0; t < taps(); ++t) {
       const int a = x.taps() == 2 ? t / 2 : t, b = x.taps() == 2 ? t % 2 : 0;
       f(y.low + from_y + a, x.low + from_x + b, y.weight(a) * x.weight(b));
     }
