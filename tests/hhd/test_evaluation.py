@@ -1,6 +1,7 @@
 """PCK by hand, COCO AP against the toolkits' own numbers, decoding and the flip test."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +70,52 @@ def test_ground_truth_has_ap_one(shared_data):
     truth = np.stack([p.keypoints for p in persons])
     results = detections(truth[..., :2], np.ones(truth.shape[:2]), persons)
     assert coco_ap(annotations, results, coco17)["AP"] == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ("folder", "file", "name"),
+    [("crowdpose", "test_crowdpose.json", "crowdpose14"), ("aic", "test_aic.json", "aic14")],
+)
+def test_annotations_without_an_area(shared_data, folder, file, name):
+    """mmpose's convention for CrowdPose and AI Challenger: .53 of the box."""
+    skeleton, folder = load_skeleton(name), shared_data / "mmpose_samples" / folder
+    persons = read_persons(folder / file, folder, skeleton)
+    truth = np.stack([p.keypoints for p in persons])
+    results = detections(truth[..., :2], np.ones(truth.shape[:2]), persons)
+    assert coco_ap(folder / file, results, skeleton, "box")["AP"] == pytest.approx(1.0)
+    with pytest.raises(ValueError, match=r"lacks area, .*; --area-of-box takes .53 of the box"):
+        coco_ap(folder / file, results, skeleton)
+
+
+def test_no_detection_has_no_precision(golden):
+    assert coco_ap(golden / "coco_gt.json", [], load_skeleton("coco17"))["AP"] == 0
+
+
+def test_pictures_without_a_detection_count(shared_data):
+    """As in HRNet and mmpose: AP is over every picture of the file."""
+    folder = shared_data / "coco_mini"
+    annotations, coco17 = folder / "person_keypoints.json", load_skeleton("coco17")
+    persons = read_persons(annotations, folder / "images", coco17)
+    first = [p for p in persons if p.image_id == persons[0].image_id]
+    truth = np.stack([p.keypoints for p in first])
+    results = detections(truth[..., :2], np.ones(truth.shape[:2]), first)
+    assert coco_ap(annotations, results, coco17)["AR"] == pytest.approx(len(first) / 98)
+
+
+def test_pck_in_boxes_and_the_end_point_error(lsp14):
+    """mmpose's PCKAccuracy measures in the longer side of the box."""
+    boxes = replace(lsp14, pck_normaliser="box")
+    someone = person(lsp14)  # its box is 60 x 60
+    coords = someone.keypoints[None, :, :2].copy()
+    coords[0, :, 0] += 12.0
+    score = pck(coords, [someone], boxes)
+    assert (score.at_02, score.at_05, score.epe) == (1.0, 1.0, 12.0)
+    coords[0, lsp14.joints.index("left_knee"), 0] += 0.5
+    score = pck(coords, [someone], boxes)
+    assert score.at_02 == pytest.approx(11 / 12)
+    assert (score.per_joint["left_knee"], score.per_joint_05["left_knee"]) == (0.0, 1.0)
+    assert score.epe_per_joint["left_knee"] == 12.5
+    assert score.epe == pytest.approx(12 + 0.5 / 12)
 
 
 def test_ap_of_a_published_fixture(shared_data):
