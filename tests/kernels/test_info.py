@@ -1,0 +1,52 @@
+"""`python -m hhd_kernels.info`: what is built, and what of it a GPU runs."""
+
+import pytest
+import torch
+
+import hhd_kernels as hk
+from hhd_kernels import _library, info
+
+BUILT = ["sm_80", "sm_90", "sm_100", "sm_120", "compute_120"]
+
+
+@pytest.mark.parametrize(
+    ("capability", "expected"),
+    [
+        ((8, 0), "sm_80"),
+        ((8, 9), "sm_80"),
+        ((9, 0), "sm_90"),
+        ((10, 3), "sm_100"),
+        ((12, 1), "sm_120"),
+        ((13, 0), "compute_120, compiled by the driver at its first use"),
+        ((7, 5), "no CUDA kernels for it (build with HHD_CUDA_ARCHS=75)"),
+        ((11, 0), "no CUDA kernels for it (build with HHD_CUDA_ARCHS=110)"),
+    ],
+)
+def test_what_a_gpu_runs(capability: tuple[int, int], expected: str) -> None:
+    assert info.serving(capability, BUILT) == expected
+
+
+def test_a_library_without_cuda_says_why() -> None:
+    if _library.has_kernels("CUDA"):
+        pytest.skip("this library has CUDA kernels")
+    facts = info.collect()
+    reason = facts["ops library"]["cuda_absent"]
+    assert reason
+    assert facts["backend cuda"] == f"built without CUDA kernels: {reason}"
+    with (
+        hk.use_backend("cuda"),
+        pytest.raises(RuntimeError, match=r"the backend 'cuda' cannot run: the tensor is on cpu"),
+    ):
+        hk.normalize(torch.zeros(1, 1, 2, 2, device="cpu"), "l1")
+
+
+def test_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    library = {"cuda_architectures": " ".join(BUILT)}
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda index: "ABC"[index])
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda index: (9 - index, 0))
+    monkeypatch.setattr(torch.version, "hip", None)
+    assert info._gpus(library) == {"cuda:0 A": "sm_90", "cuda:1 B": "sm_80"}
+    monkeypatch.setattr(torch.version, "hip", "7.0")
+    assert set(info._gpus(library).values()) == {"Triton's kernels"}

@@ -1,0 +1,107 @@
+"""What HHD_CUDA and HHD_CUDA_ARCHS choose, with and without an nvcc."""
+
+import runpy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import setuptools
+
+SETUP = Path(__file__).resolve().parent.parent / "setup.py"
+VARIABLES = ("HHD_BUILD", "HHD_CUDA", "HHD_CUDA_ARCHS", "CUDACXX", "CUDA_HOME", "CUDA_PATH", "CXX")
+Script = dict[str, Any]
+
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch) -> Script:
+    """setup.py's functions, on a machine where nothing is set."""
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(setuptools, "setup", lambda **_: None)
+    return runpy.run_path(str(SETUP))
+
+
+@pytest.fixture
+def nvcc(tmp_path: Path) -> Callable[..., str]:
+    """Makes an nvcc that knows some architectures."""
+
+    def make(*architectures: str, folder: str = "toolkit") -> str:
+        path = tmp_path / folder / "bin" / "nvcc"
+        path.parent.mkdir(parents=True)
+        path.write_text("#!/bin/sh\n" + "".join(f"echo sm_{a}\n" for a in architectures))
+        path.chmod(0o755)
+        return str(path)
+
+    return make
+
+
+def no_nvcc(script: Script, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(script["cuda_options"].__globals__, "find_nvcc", lambda: None)
+
+
+def test_not_wanted(script: Script, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HHD_CUDA", "0")
+    assert script["cuda_options"]() == ["-DHHD_CUDA=OFF", "-DHHD_CUDA_ABSENT=HHD_CUDA=0"]
+
+
+def test_without_a_compiler_auto_goes_without(
+    script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    no_nvcc(script, monkeypatch)
+    assert script["cuda_options"]() == ["-DHHD_CUDA=OFF", "-DHHD_CUDA_ABSENT=no nvcc was found"]
+
+
+def test_without_a_compiler_1_is_an_error(script: Script, monkeypatch: pytest.MonkeyPatch) -> None:
+    no_nvcc(script, monkeypatch)
+    monkeypatch.setenv("HHD_CUDA", "1")
+    with pytest.raises(SystemExit, match=r"^hhd: HHD_CUDA=1, but no nvcc is in CUDACXX, "):
+        script["cuda_options"]()
+
+
+def test_default_is_what_the_compiler_knows(
+    script: Script, monkeypatch: pytest.MonkeyPatch, nvcc: Callable[..., str]
+) -> None:
+    path = nvcc("75", "80", "90")
+    monkeypatch.setenv("CUDACXX", path)
+    assert script["cuda_options"]() == [
+        "-DHHD_CUDA=ON",
+        "-DHHD_CUDA_ARCHS=80;90",
+        f"-DCMAKE_CUDA_COMPILER={path}",
+    ]
+
+
+def test_architectures_are_sorted_and_checked(
+    script: Script, monkeypatch: pytest.MonkeyPatch, nvcc: Callable[..., str]
+) -> None:
+    path = nvcc("80", "90", "120")
+    monkeypatch.setenv("HHD_CUDA_ARCHS", "120;80")
+    assert script["cuda_archs"](path) == ["80", "120"]
+    monkeypatch.setenv("HHD_CUDA_ARCHS", "80, 70")
+    with pytest.raises(
+        SystemExit, match=r"has 70, which .* does not compile for; it takes some of"
+    ):
+        script["cuda_archs"](path)
+
+
+def test_the_named_compiler_comes_first(
+    script: Script, monkeypatch: pytest.MonkeyPatch, nvcc: Callable[..., str]
+) -> None:
+    home, named = nvcc(folder="home"), nvcc(folder="named")
+    monkeypatch.setenv("CUDA_HOME", str(Path(home).parent.parent))
+    assert script["find_nvcc"]() == home
+    monkeypatch.setenv("CUDACXX", named)
+    assert script["find_nvcc"]() == named
+
+
+def test_other_words_are_refused(script: Script, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HHD_CUDA", "yes")
+    with pytest.raises(SystemExit, match="HHD_CUDA is 'yes'; it takes one of auto, 1, 0"):
+        script["cuda_options"]()
+
+
+def test_cuda_is_not_built_alone(monkeypatch: pytest.MonkeyPatch, script: Script) -> None:
+    monkeypatch.setenv("HHD_BUILD", "skip")
+    monkeypatch.setenv("HHD_CUDA", "1")
+    with pytest.raises(SystemExit, match="HHD_CUDA=1, but HHD_BUILD=skip"):
+        runpy.run_path(str(SETUP))
