@@ -42,9 +42,10 @@ HHD_EXPORT int64_t hhd_loss_views_bytes() { return sizeof(hhd::LossViews); }
 HHD_EXPORT int64_t hhd_loss_args_bytes() { return sizeof(hhd::LossArgs); }
 HHD_EXPORT int64_t hhd_loss_reduction_bytes() { return sizeof(cuda::LossReduction); }
 
-HHD_EXPORT void hhd_set(int64_t order, int64_t seed, int64_t shared_memory_limit, int64_t watch) {
+HHD_EXPORT void hhd_set(int64_t order, int64_t seed, int64_t shared_memory_limit,
+                        int64_t find_races, int64_t count_traffic) {
   executor::settings() = {static_cast<executor::Order>(order), static_cast<uint64_t>(seed),
-                          shared_memory_limit, watch != 0};
+                          shared_memory_limit, find_races != 0, count_traffic != 0};
 }
 HHD_EXPORT void hhd_plant(int64_t bug, const char* file, int64_t line) {
   static std::string kept_file;

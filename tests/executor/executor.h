@@ -35,7 +35,8 @@ struct Settings {
   Order order = Order::kForward;
   uint64_t seed = 0;
   int64_t shared_memory_limit = 227 << 10;  // of sm_90
-  bool watch = true;                        // races, traffic and the sites that were seen
+  bool find_races = true;                   // in sources compiled with -fsanitize=thread
+  bool count_traffic = false;
 };
 Settings& settings();
 

@@ -93,6 +93,7 @@ class Library:
     """A built variant, loaded."""
 
     def __init__(self, path: Path, *, watch: bool = True) -> None:
+        """With `watch`, global memory is known to the executor: bounds, races, traffic, sites."""
         self._path, self._watch = path, watch
         self._c = ctypes.CDLL(str(path))
         self._names: dict[int, str] = {}
@@ -106,16 +107,23 @@ class Library:
         self.reset()
 
     def reset(self) -> None:
-        """No bug, threads forward, the memory of a large GPU, nothing reported."""
+        """No bug, races found, threads forward, the memory of a large GPU, nothing reported."""
         self.limit = LIMIT
+        self.find_races, self.count_traffic = self._watch, False
         self.plant("none")
         self.order(*ORDERS[0])
         self.traffic()
         self.sites()
 
+    def traffic_only(self) -> None:
+        """Count sectors, and find no races: that takes longer."""
+        self.find_races, self.count_traffic = False, True
+        self.order(*ORDERS[0])
+
     def order(self, order: int, seed: int = 0) -> None:
-        """The order of the threads from now on, under the current `limit`."""
-        self._c.hhd_set(*map(ctypes.c_int64, (order, seed, self.limit, self._watch)))
+        """The order of the threads from now on, and what the attributes say."""
+        settings = (order, seed, self.limit, self.find_races, self.count_traffic)
+        self._c.hhd_set(*map(ctypes.c_int64, settings))
 
     def call(self, op: str, memories: Iterable[Memory], *args: Any) -> None:
         """Run a launcher; raise ExecutorError where its kernels go wrong."""
@@ -154,7 +162,7 @@ class Library:
         return {Site(KINDS[int(kind)], file, int(line)) for kind, file, line in lines}
 
     def traffic(self) -> list[Launch]:
-        """The launches since the last call of this."""
+        """The launches since the last call of this; sectors only with `count_traffic`."""
         launches: list[Launch] = []
         for line in self._c.hhd_traffic().decode().splitlines():
             what, name, *numbers = line.split()

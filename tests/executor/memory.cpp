@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <map>
-#include <set>
 #include <sstream>
 #include <tuple>
 #include <utility>
@@ -67,17 +66,28 @@ struct Array {
   std::vector<Byte> history;
 };
 
-// One lane's part of a warp's instruction. (Blocks are told apart by being counted one by one.)
-struct Access {
+struct Place {
   int array, write;
   int64_t sector;
+
+  auto key() const { return std::tie(array, write, sector); }
+};
+
+// One lane's part of a warp's instruction, in the running block.
+struct Access {
+  Place place;
   int warp, step, site, turn;
 
-  auto place() const { return std::tie(array, write, sector); }
-  auto key() const { return std::tie(array, write, sector, warp, step, site, turn); }
-  bool operator<(const Access& other) const { return key() < other.key(); }
-  bool operator==(const Access& other) const { return key() == other.key(); }
+  auto key() const { return std::tuple_cat(place.key(), std::tie(warp, step, site, turn)); }
 };
+
+template <class Item>
+void keep_unique(std::vector<Item>& items) {
+  std::sort(items.begin(), items.end(),
+            [](const Item& a, const Item& b) { return a.key() < b.key(); });
+  const auto equal = [](const Item& a, const Item& b) { return a.key() == b.key(); };
+  items.erase(std::unique(items.begin(), items.end(), equal), items.end());
+}
 
 struct Lane {
   int warp_barriers = 0, step = 0;
@@ -93,7 +103,7 @@ struct Watch {
   std::map<std::pair<Kind, Site>, int> sites;
   std::vector<Lane> lanes;
   std::vector<Access> accesses;                      // of the running block
-  std::set<std::tuple<int, int, int64_t>> touched;   // in the running launch
+  std::vector<Place> places;                         // of the running launch
   std::map<std::pair<int, int>, int64_t> requested;  // likewise, by array and direction
   std::ostringstream report;
 };
@@ -159,7 +169,7 @@ int find(const char* p, int bytes) {
 
 void expose(const char* name, void* begin, int64_t bytes, bool writable) {
   Array array{name, static_cast<const char*>(begin), bytes, writable, {}};
-  if (settings().watch) array.history.resize(bytes);
+  if (settings().find_races) array.history.resize(bytes);
   watch().arrays.push_back(std::move(array));
 }
 
@@ -179,22 +189,24 @@ void access(const void* address, int bytes, Kind kind, const Site& at) {
   if (number < 0) fail(what() + " outside every array");
   Array& array = w.arrays[number];
   if (write && !array.writable) fail(what() + " to the input " + array.name);
-  if (!settings().watch) return;
-  const int64_t offset = p - array.begin;
-  const Now at_once = now();
-  check_race(array.history, offset, bytes, write, at_once,
-             [&] { return array.name + ", " + what(); });
   const int site = site_number(kind, at);
-  Lane& lane = w.lanes[at_once.thread];
+  const int64_t offset = p - array.begin;
+  if (settings().find_races) {
+    check_race(array.history, offset, bytes, write, now(),
+               [&] { return array.name + ", " + what(); });
+  }
+  if (!settings().count_traffic) return;
+  const int thread = thread_index();
+  Lane& lane = w.lanes[thread];
   if (lane.turns.size() <= static_cast<size_t>(site)) lane.turns.resize(site + 1);
-  const int turn = lane.turns[site]++, warp = static_cast<int>(at_once.warp);
+  const int turn = lane.turns[site]++;
   for (int64_t s = offset / kSector; s <= (offset + bytes - 1) / kSector; ++s) {
-    w.accesses.push_back({number, write, s, warp, lane.step, site, turn});
+    w.accesses.push_back({{number, write, s}, thread / kWarp, lane.step, site, turn});
   }
 }
 
 void saw(Kind kind, const Site& at) {
-  if (settings().watch) site_number(kind, at);
+  if (!watch().arrays.empty()) site_number(kind, at);
 }
 
 std::string sites() {
@@ -216,7 +228,7 @@ std::string traffic() {
 void launch_begins(const void* kernel, int64_t blocks, int threads, int64_t shared_bytes) {
   Watch& w = watch();
   ++w.launch;
-  w.touched.clear();
+  w.places.clear();
   w.requested.clear();
   w.report << "launch " << offset_in_library(kernel) << ' ' << blocks << ' ' << threads << ' '
            << shared_bytes << '\n';
@@ -225,7 +237,8 @@ void launch_begins(const void* kernel, int64_t blocks, int threads, int64_t shar
 void launch_ends() {
   Watch& w = watch();
   std::map<std::pair<int, int>, int64_t> unique;
-  for (const auto& [array, write, sector] : w.touched) ++unique[{array, write}];
+  keep_unique(w.places);
+  for (const Place& p : w.places) ++unique[{p.array, p.write}];
   for (size_t i = 0; i < w.arrays.size(); ++i) {
     const std::pair<int, int> read(i, 0), written(i, 1);
     w.report << "array " << w.arrays[i].name << ' ' << unique[read] << ' ' << w.requested[read]
@@ -237,17 +250,16 @@ void block_begins(const void* shared, int64_t shared_bytes) {
   Watch& w = watch();
   ++w.interval;
   w.shared = static_cast<const char*>(shared);
-  w.shared_history.resize(settings().watch ? shared_bytes : 0);
+  w.shared_history.resize(settings().find_races ? shared_bytes : 0);
   w.lanes.assign(block_threads(), {});
 }
 
 void block_ends() {
   Watch& w = watch();
-  std::sort(w.accesses.begin(), w.accesses.end());
-  w.accesses.erase(std::unique(w.accesses.begin(), w.accesses.end()), w.accesses.end());
+  keep_unique(w.accesses);
   for (const Access& a : w.accesses) {
-    ++w.requested[{a.array, a.write}];
-    w.touched.insert(a.place());
+    ++w.requested[{a.place.array, a.place.write}];
+    w.places.push_back(a.place);
   }
   w.accesses.clear();
   // From here on its memory is the host's again.
@@ -258,20 +270,18 @@ void block_ends() {
 void barrier_passed() { ++watch().interval; }
 
 void thread_in_step() {
-  if (!settings().watch) return;
   Lane& lane = watch().lanes[thread_index()];
   ++lane.step;
   std::fill(lane.turns.begin(), lane.turns.end(), 0);
 }
 
 void warp_barrier_passed() {
-  if (!settings().watch) return;
   ++watch().lanes[thread_index()].warp_barriers;
   thread_in_step();
 }
 
 void touched(const void* p, int bytes, bool write, const void* where) {
-  if (!settings().watch) return;
+  if (!settings().find_races) return;
   Watch& w = watch();
   const char* at = static_cast<const char*>(p);
   const int64_t offset = at - w.shared;

@@ -92,8 +92,8 @@ def sites(library: Library, kernel: str, kind: str) -> list[Site]:
 
 def test_sectors(library: Library) -> None:
     """64 floats are 8 sectors; at a step of 8 each float has its own; a step of 3 shares some."""
+    library.traffic_only()
     for step, read in ((1, 8), (8, 64), (3, 24)):
-        library.traffic()
         library.selftest("strided", numbers(64 * step), Array((64,)), 2, step, 32)
         (launch,) = library.traffic()
         assert (launch.kernel, launch.blocks, launch.threads) == ("strided", 2, 32)
@@ -103,7 +103,7 @@ def test_sectors(library: Library) -> None:
 
 def test_requested_sectors_count_every_warp(library: Library) -> None:
     """Eight lanes of a warp share a sector, so do two instructions of one lane: unique is less."""
-    library.traffic()
+    library.traffic_only()
     library.selftest("sums", numbers(128), Array((1,)), 1, 128, 32)
     library.selftest("strided", numbers(64), Array((64,)), 2, 0, 32)
     sums, strided = library.traffic()

@@ -121,6 +121,7 @@ def sample(dtype: torch.dtype, layout: str, shape: tuple[int, ...]) -> Sample:
 def rows(library: Library) -> Iterator[Row]:
     """Every op in every setting."""
     ops = Ops(library)
+    library.traffic_only()
     for dtype, layout, shape in SETTINGS:
         inputs = sample(dtype, layout, shape)
         tensor = inputs.logits.numel() * inputs.logits.element_size() / SECTOR
