@@ -40,6 +40,7 @@ struct Machine {
   Settings settings;
   Plant bug = Plant::kNone;
   Site bug_site;
+  bool store_dropped = false;
 
   Fiber host;  // whoever called run()
   std::vector<std::unique_ptr<Thread>> pool;
@@ -288,8 +289,11 @@ const void* reading(const void* p, int bytes, const Site& at) {
 }
 
 void* writing(void* p, int bytes, const Site& at) {
+  Machine& m = machine();
   memory::access(p, bytes, memory::Kind::kStore, at);
-  return planted(Plant::kStoreDropped, at) && thread_index() == 0 ? nullptr : p;
+  if (m.store_dropped || !planted(Plant::kStoreDropped, at)) return p;
+  m.store_dropped = true;
+  return nullptr;
 }
 
 void fail(const std::string& message) {
@@ -313,6 +317,7 @@ void run(const void* kernel, int64_t blocks, int threads, int64_t shared_bytes,
   m.blocks = blocks;
   m.threads = threads;
   m.failure.clear();
+  m.store_dropped = false;
   m.random.seed(m.settings.seed);
   while (m.pool.size() < static_cast<size_t>(threads)) {
     m.pool.push_back(std::make_unique<Thread>(&fiber_entry));

@@ -46,7 +46,7 @@ enum class Plant : int32_t {
   kBarrierSkipped,  // no thread waits there, of the block or of a warp
   kLaneForgotten,   // the shuffle's mask lacks the warp's last lane
   kReadBeyond,      // a load reads the element after its own
-  kStoreDropped,    // thread 0 does not store
+  kStoreDropped,    // the launch's first store there does not happen
 };
 void plant(Plant bug, const Site& at);
 

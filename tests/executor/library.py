@@ -120,6 +120,10 @@ class Library:
         self.find_races, self.count_traffic = False, True
         self.order(*ORDERS[0])
 
+    def reset_order(self) -> None:
+        """Forward, with what the attributes say."""
+        self.order(*ORDERS[0])
+
     def order(self, order: int, seed: int = 0) -> None:
         """The order of the threads from now on, and what the attributes say."""
         settings = (order, seed, self.limit, self.find_races, self.count_traffic)
