@@ -1,0 +1,24 @@
+"""The loading benchmark compares like with like."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from hhd.data.dataset import CropDataset, normalise_images
+from hhd.data.skeleton import load_skeleton
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+from benchmarks import loading
+
+
+def test_bare_opencv_makes_what_the_data_set_makes(tmp_path):
+    persons = loading.generated(tmp_path, loading.BATCH)
+    data = CropDataset(persons, load_skeleton("coco17"), input_size=(96, 128), stride=4)
+    ours = normalise_images(torch.from_numpy(data[1]["image"])[None])[0].permute(1, 2, 0)
+    np.testing.assert_allclose(loading.bare(data)(2), ours, atol=1e-5)
+    assert ours.std() > 0.5
+    speeds = loading.measure(data, rounds=2, count=loading.BATCH)
+    assert [len(values) for values in speeds.values()] == [2, 2, 2]
+    assert min(min(values) for values in speeds.values()) > 0
