@@ -41,4 +41,6 @@ STABLE_TORCH_LIBRARY(hhd, m) {
       "-> (Tensor loss, Tensor coordinate_loss, Tensor hhd_loss, Tensor coords, "
       "Tensor confidence, Tensor grad)");
   m.def("loss_backward(Tensor grad, Tensor factor, Tensor logits) -> Tensor");
+  // In place; where the factor is 1, a GPU too finds out without touching the gradient.
+  m.def("loss_backward_(Tensor(a!) grad, Tensor factor) -> ()");
 }

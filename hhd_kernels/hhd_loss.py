@@ -284,6 +284,14 @@ def _backward_fake(grad: Tensor, factor: Tensor, logits: Tensor) -> Tensor:
     return torch.empty_like(logits)
 
 
+@_library.fake("loss_backward_")
+def _backward_in_place_fake(grad: Tensor, factor: Tensor) -> None:
+    pass
+
+
+_library.no_derivative("loss_backward_")
+
+
 def call(ops: Any, op: str, logits: Tensor, *arguments: Any) -> tuple[Tensor, ...]:
     """Call a loss op of a family so that autograd can have its gradient.
 
@@ -335,9 +343,10 @@ class _EagerLoss(torch.autograd.Function):
             return grad + _NoDerivative.apply(logits), *nothing
         if grad is None:
             return _remade_gradient(ctx.ops, ctx.op, logits, arguments, factor), *nothing
-        # Reading a CPU scalar needs no sync.
-        if not (_is_plain_eager(factor) and factor.device.type == "cpu" and factor.item() == 1):
-            grad = ctx.ops.loss_backward(grad, factor, logits)
+        if not _is_plain_eager(factor):
+            return ctx.ops.loss_backward(grad, factor, logits), *nothing
+        # Nobody else has it; where the factor is 1, a kernel sees that and moves nothing.
+        ctx.ops.loss_backward_(grad, factor)
         return grad, *nothing
 
 

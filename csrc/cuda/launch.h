@@ -39,7 +39,8 @@ void teacher_targets(const View& maps, const View& centers, const View& windows,
 void joint_loss(const LossViews& views, const LossArgs& args, const LossReduction& reduction,
                 Stream stream);
 
-// out = factor x grad, the factor one number on the device.
+// out = factor x grad, the factor one number on the device. `out` may be `grad` itself, which a
+// factor of 1 then leaves unread and unwritten.
 void loss_backward(const View& grad, const View& factor, const View& out, Stream stream);
 
 }  // namespace hhd::cuda

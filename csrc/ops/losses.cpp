@@ -109,10 +109,18 @@ Tensor loss_backward(const Tensor& grad, const Tensor& factor, const Tensor& log
 }
 
 template <class Device>
+void loss_backward_(Tensor grad, const Tensor& factor) {
+  const Device device("loss_backward_", grad, factor);
+  const View in_place = view_of_maps(grad, "grad");
+  device.loss_backward(in_place, view_of(factor, "factor", {}), in_place);
+}
+
+template <class Device>
 void implement(Library& m) {
   m.impl("hhd_loss", TORCH_BOX(&hhd_loss<Device>));
   m.impl("joint_loss", TORCH_BOX(&joint_loss<Device>));
   m.impl("loss_backward", TORCH_BOX(&loss_backward<Device>));
+  m.impl("loss_backward_", TORCH_BOX(&loss_backward_<Device>));
 }
 
 }  // namespace hhd::ops

@@ -29,7 +29,8 @@ def _from_its_file(op: str, file: str) -> Callable[..., Any]:
 def register() -> None:
     """Define every op that the files of `hhd_kernels` have recorded."""
     for op, function in _library.FAKES.items():
-        schema = torch.library.infer_schema(function, mutates_args=(), op_name=op)
+        mutated = ("grad",) if op.endswith("_") else ()
+        schema = torch.library.infer_schema(function, mutates_args=mutated, op_name=op)
         _definitions.define(schema)
         file = function.__module__.replace("hhd_kernels.", f"{__name__}.")
         _definitions.impl(op, _from_its_file(op, file), "CompositeExplicitAutograd")

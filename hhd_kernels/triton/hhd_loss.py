@@ -464,10 +464,13 @@ def loss_backward_kernel(
     COLUMNS: tl.constexpr,
     WHOLE: tl.constexpr,
     A: tl.constexpr,
+    IN_PLACE: tl.constexpr = False,
 ):
     b, k, exists = joints_of_program(instances, joints, G)
-    m = open_map(grad, b, k, exists, height, width, ROWS, COLUMNS, WHOLE, A)
     by = tl.load(factor).to(A)
+    if IN_PLACE:  # where the factor is 1, nothing is loaded and nothing stored
+        exists = tl.where(by == 1.0, False, exists)
+    m = open_map(grad, b, k, exists, height, width, ROWS, COLUMNS, WHOLE, A)
     for tile in range(tiles(m, WHOLE)):
         i, x, mask = pixels_of(m, tile, WHOLE)
         write(out, b, k, i, x, values_of(m, tile, WHOLE) * by, mask & exists)
@@ -525,15 +528,25 @@ def hhd_loss(
 def loss_backward(grad: Tensor, factor: Tensor, logits: Tensor) -> Tensor:
     """A loss op's gradient times the upstream factor, of the logits' dtype and strides."""
     out = torch.empty_like(logits)
-    block = launch.tile(logits)
+    _scale(grad, factor, out)
+    return out
+
+
+def loss_backward_(grad: Tensor, factor: Tensor) -> None:
+    """The same in place."""
+    _scale(grad, factor, grad)
+
+
+def _scale(grad: Tensor, factor: Tensor, out: Tensor) -> None:
+    block = launch.tile(out)
     launch.run(
         loss_backward_kernel,
-        launch.programs(logits, block),
-        logits,
+        launch.programs(out, block),
+        out,
         launch.view(grad),
         factor,
         launch.view(out),
-        *logits.shape,
+        *out.shape,
+        IN_PLACE=out is grad,
         **block,
     )
-    return out

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 import hhd_kernels as hk
+from hhd_kernels import backend as choice
 from kernels.calls import differentiable, every, targets_of, value_and_gradient
 from kernels.samples import DEVICE, FUSED, loss_setup, random_maps, tensor
 
@@ -59,6 +60,19 @@ def test_backward_accumulates(backend: str, name: str) -> None:
     _, once = value_and_gradient(lambda v: differentiable(SETUP)[name](v).sum() * 1.0, SETUP.logits)
     assert x.grad is not None
     torch.testing.assert_close(x.grad, -2 * once)
+
+
+@pytest.mark.parametrize("fused", FUSED)
+def test_a_factor_of_1_leaves_the_gradient_alone(fused: str) -> None:
+    """Not even a signalling NaN is quieted, which any arithmetic would do to it."""
+    bits = torch.full((2, 3, 9, 7), 0x7F800001, dtype=torch.int32)
+    grad = bits.clone().view(torch.float32)
+    with hk.use_backend(fused):
+        ops = choice.ops("hhd_loss", grad)
+    ops.loss_backward_(grad, torch.tensor(1.0))
+    assert torch.equal(grad.view(torch.int32), bits)
+    ops.loss_backward_(grad, torch.tensor(2.0))
+    assert not (grad.view(torch.int32) == bits).any()
 
 
 @pytest.mark.parametrize("name", sorted(every(SETUP)))

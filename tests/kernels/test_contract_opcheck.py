@@ -61,6 +61,7 @@ def backward_calls() -> dict[str, tuple[str, tuple[Any, ...]]]:
         "soft_argmax_backward": ("soft_argmax_backward", (s.centers, s.logits, 2.0, 0)),
         "crop_backward": ("crop_backward", (s.windows, s.logits, s.centers, 1, 0)),
         "loss_backward": ("loss_backward", (s.logits.flip(0), torch.tensor(2.0), s.logits)),
+        "loss_backward_": ("loss_backward_", (s.logits.clone(), torch.tensor(2.0))),
     }
 
 

@@ -9,6 +9,7 @@ import torch
 import hhd_kernels as hk
 import oracle
 import support
+from hhd_kernels import backend as choice
 from kernels import (
     test_crop,
     test_hhd_loss,
@@ -109,11 +110,17 @@ def check_joint_loss(backend: str, dtype: torch.dtype, layout: str) -> None:
 def check_loss_backward(backend: str, dtype: torch.dtype, layout: str) -> None:
     """An upstream factor other than 1; a power of two, so that it rounds nothing more."""
     s = setup(dtype, layout)
-    logits = s.logits.requires_grad_()
+    logits, factor = s.logits.requires_grad_(), torch.tensor(0.25)
     loss = hk.hhd_loss(logits, targets_of(s), s.weight)
-    (grad,) = torch.autograd.grad(loss * 0.25, logits)
-    (whole,) = torch.autograd.grad(hk.hhd_loss(logits, targets_of(s), s.weight), logits)
-    check_gradient(grad, as_array(whole) * 0.25, (whole.to(accumulate(dtype)) * 0.25).to(dtype))
+    (whole,) = torch.autograd.grad(loss, logits, retain_graph=True)
+    scaled = [torch.autograd.grad(loss * factor, logits, retain_graph=True)[0]]
+    fresh = hk.hhd_loss(logits, targets_of(s), s.weight)
+    scaled += torch.autograd.grad(fresh * factor, logits)
+    if ops := choice.ops("hhd_loss", logits):
+        scaled.append(ops.loss_backward(whole, factor, logits))
+    usual = (whole.to(accumulate(dtype)) * 0.25).to(dtype)
+    for grad in scaled:
+        check_gradient(grad, as_array(whole) * 0.25, usual)
 
 
 CHECKS: dict[str, tuple[Callable[[str, torch.dtype, str], None], tuple[str, ...]]] = {
@@ -125,7 +132,7 @@ CHECKS: dict[str, tuple[Callable[[str, torch.dtype, str], None], tuple[str, ...]
     "teacher_targets": (check_teacher_targets, ("teacher_targets",)),
     "hhd_loss": (check_hhd_loss, ("hhd_loss",)),
     "joint_loss": (check_joint_loss, ("joint_loss",)),
-    "loss_backward": (check_loss_backward, ("loss_backward",)),
+    "loss_backward": (check_loss_backward, ("loss_backward", "loss_backward_")),
 }
 
 
