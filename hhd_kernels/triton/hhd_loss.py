@@ -309,13 +309,13 @@ def window_part(
     sse: 2 (A - B) of the cells, by the normalised map's derivative in the pixel.
     """
     A: tl.constexpr = m.pixels.dtype
+    POSITIVE: tl.constexpr = DIVERGENCE == KL
     result = tl.zeros(s.shape, A)
     for TAP_Y in tl.static_range(taps(SAMPLING)):
         for TAP_X in tl.static_range(taps(SAMPLING)):
             n, c = p - TAP_Y, q - TAP_X
             weight = tap_weight(rows, TAP_Y) * tap_weight(columns, TAP_X)
             here = is_inside(rows, n) & is_inside(columns, c) & exists
-            POSITIVE: tl.constexpr = DIVERGENCE == KL
             target = folded(
                 windows, origin, rows, columns, n, c, exists, N, M, SAMPLING, BORDER, POSITIVE, A
             )

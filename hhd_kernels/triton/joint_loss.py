@@ -280,7 +280,7 @@ def finish_kernel(
     hhd_weight: tl.float64,
     BLOCK: tl.constexpr,
 ):
-    only = tl.arange(0, 1)
+    only = tl.arange(0, 1).to(tl.int64)
     hhd = reduced(hhd_terms, count, hhd_divisor, teacher_weight_sum, BLOCK)
     whole = hhd * tl.full([1], hhd_weight, tl.float64)
     if coordinate_terms is not None:

@@ -27,7 +27,7 @@ def view(t: Tensor | None) -> View | None:
 
 
 def tile(maps: Tensor) -> dict[str, Any]:
-    """The block of a program on these maps, and its warps: 32 values a thread, or 16 doubles."""
+    """The block of a program on these maps, and its warps."""
     height, width = maps.shape[2:]
     size = 8 if maps.dtype == torch.float64 else 4
     rows, columns = triton.next_power_of_2(height), triton.next_power_of_2(width)
@@ -41,7 +41,9 @@ def tile(maps: Tensor) -> dict[str, Any]:
         group = JOINTS
         while group > 1 and group * rows * columns * size > LARGEST_TILE:
             group //= 2
-    warps = max(1, min(16, group * rows * columns * size // 4096))
+    # The scalars of a map take registers too, and a thread has those of all its maps.
+    bytes_of_a_thread = 128 if group == 1 else 256
+    warps = max(1, min(16, group * rows * columns * size // (32 * bytes_of_a_thread)))
     return {
         "G": group,
         "ROWS": rows,

@@ -11,7 +11,6 @@ from hhd_kernels.triton import launch
 from hhd_kernels.triton.maps import (
     INFINITY,
     any_map,
-    at,
     exp_of,
     has_nan,
     joints_of_program,
@@ -38,17 +37,17 @@ DEBIASED = tl.constexpr(int(Locate.DEBIASED))
 @triton.jit
 def load_point(view, b, k, exists, A: tl.constexpr):
     """(x, y) of each joint."""
-    origin = at(view, b, k)
-    x = tl.load(origin, mask=exists, other=0.0).to(A)
-    return x, tl.load(origin + view.stride_h, mask=exists, other=0.0).to(A)
+    first = b * view.stride_b + k * view.stride_k
+    x = tl.load(view.data + first, mask=exists, other=0.0).to(A)
+    return x, tl.load(view.data + (first + view.stride_h), mask=exists, other=0.0).to(A)
 
 
 @triton.jit
 def store_point(view, b, k, x, y, exists):
     """Write (x, y) of each joint."""
-    origin = at(view, b, k)
-    tl.store(origin, x, mask=exists)
-    tl.store(origin + view.stride_h, y, mask=exists)
+    first = b * view.stride_b + k * view.stride_k
+    tl.store(view.data + first, x, mask=exists)
+    tl.store(view.data + (first + view.stride_h), y, mask=exists)
 
 
 @triton.jit

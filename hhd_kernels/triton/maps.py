@@ -62,7 +62,7 @@ def joints_of_program(instances, joints, G: tl.constexpr):
 @triton.jit
 def at(view, b, k):
     """The address of each joint's first element, [G, 1, 1]."""
-    return view.data + b * view.stride_b + k * view.stride_k
+    return view.data + (b * view.stride_b + k * view.stride_k)
 
 
 @triton.jit
