@@ -39,7 +39,7 @@ struct Thread {
 struct Machine {
   Settings settings;
   Plant bug = Plant::kNone;
-  Site bug_site;
+  std::vector<Site> bug_sites;
   bool store_dropped = false;
 
   Fiber host;  // whoever called run()
@@ -98,7 +98,10 @@ int choose() {
   return -1;
 }
 
-bool planted(Plant bug, const Site& at) { return machine().bug == bug && machine().bug_site == at; }
+bool planted(Plant bug, const Site& at) {
+  const std::vector<Site>& sites = machine().bug_sites;
+  return machine().bug == bug && std::find(sites.begin(), sites.end(), at) != sites.end();
+}
 
 // Who waits where, for a report: "threads 0, 2 ... wait in a shuffle at losses.cuh:12".
 std::string whereabouts() {
@@ -210,9 +213,9 @@ std::string Site::name() const {
 
 Settings& settings() { return machine().settings; }
 
-void plant(Plant bug, const Site& at) {
+void plant(Plant bug, std::vector<Site> at) {
   machine().bug = bug;
-  machine().bug_site = at;
+  machine().bug_sites = std::move(at);
 }
 
 int thread_index() { return machine().current; }
@@ -324,10 +327,11 @@ void run(const void* kernel, int64_t blocks, int threads, int64_t shared_bytes,
   }
   memory::launch_begins(kernel, blocks, threads, shared_bytes);
   for (const int64_t block : block_order()) {
-    // NaN in every type, in a heap block of exactly its size; malloc's are 16-byte aligned.
-    const std::unique_ptr<unsigned char[]> shared(new unsigned char[shared_bytes]);
-    std::memset(shared.get(), 0xff, shared_bytes);
-    m.shared = shared.get();
+    // NaN in every type. For the sanitizers a heap block of exactly its size; malloc's are 16-byte
+    // aligned.
+    const int64_t guard = m.settings.find_races ? memory::kGuard : 0;
+    std::vector<unsigned char> shared(shared_bytes + 2 * guard, 0xff);
+    m.shared = shared.data() + guard;
     memory::block_begins(m.shared, shared_bytes);
     run_block(block);
     memory::block_ends();

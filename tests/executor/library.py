@@ -144,12 +144,12 @@ class Library:
         if error is not None:
             raise ExecutorError(f"{op}: {re.sub('<([0-9]+)>', self._line, error.decode())}")
 
-    def plant(self, bug: str, at: Site | None = None) -> None:
-        """A bug of PLANTS at a site, from now on."""
-        at = at or Site("", "", 0)
-        self._c.hhd_plant(
-            ctypes.c_int64(PLANTS.index(bug)), at.file.encode(), ctypes.c_int64(at.line)
-        )
+    def plant(self, bug: str, *at: Site) -> None:
+        """A bug of PLANTS at some sites, from now on."""
+        files = (ctypes.c_char_p * len(at))(*(site.file.encode() for site in at))
+        lines = (ctypes.c_int64 * len(at))(*(site.line for site in at))
+        numbers = ctypes.c_int64(PLANTS.index(bug)), ctypes.c_int64(len(at))
+        self._c.hhd_plant(*numbers, files, lines)
 
     def selftest(
         self, kernel: str, x: Array, out: Array, blocks: int, n: int, threads: int = 64

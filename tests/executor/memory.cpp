@@ -284,8 +284,12 @@ void touched(const void* p, int bytes, bool write, const void* where) {
   if (!settings().find_races) return;
   Watch& w = watch();
   const char* at = static_cast<const char*>(p);
-  const int64_t offset = at - w.shared;
-  if (offset >= 0 && offset + bytes <= static_cast<int64_t>(w.shared_history.size())) {
+  const int64_t offset = at - w.shared, end = static_cast<int64_t>(w.shared_history.size());
+  if (w.shared != nullptr && offset > -kGuard && offset < end + kGuard) {
+    if (offset < 0 || offset + bytes > end) {
+      fail("byte " + std::to_string(offset) + " of " + std::to_string(end) +
+           " of shared memory is touched" + place(where));
+    }
     // Blocks have their own: the same bytes in another block are of no concern.
     Now here = now();
     here.launch = here.block = 0;

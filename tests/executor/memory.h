@@ -17,6 +17,9 @@
 
 namespace hhd::executor::memory {
 
+// Where races are found, shared memory has this much around it that nobody may touch.
+inline constexpr int64_t kGuard = 4096;
+
 // Global memory that the kernels may touch from now on.
 void expose(const char* name, void* begin, int64_t bytes, bool writable);
 void hide_all();

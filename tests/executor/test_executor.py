@@ -1,5 +1,7 @@
 """The executor itself, on kernels whose answers, bugs and traffic are known."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,7 @@ from sanitize.memory import Array
 from sanitize.process import Process
 
 FINDINGS = {
-    "early return": "1 threads have returned (3)",
+    "early return": r"1 threads have returned \(3\)",
     "divergent barriers": "threads are at different barriers",
     "absent lanes": "threads wait for others that never come",
     "foreign lane": "asks lane 16, not in the mask",
@@ -18,9 +20,10 @@ FINDINGS = {
     "write race": "race in shared memory",
     "read race": "race in shared memory",
     "blocks race": "race in out",
-    "past the load": "global memory is touched without load or store",
+    "past the load": "global memory is touched at selftest.cu:[0-9]+ without load",
     "input written": "to the input x",
     "misaligned": "misaligned load of 8 bytes",
+    "beyond shared": "byte [0-9]+ of 256 of shared memory is touched",
 }
 
 
@@ -45,7 +48,7 @@ def test_wrong_kernels_are_found(library: Library, what: str, order: tuple[int, 
     library.order(*order)
     with pytest.raises(ExecutorError) as error:
         library.selftest("wrong", numbers(64), Array((64,)), 2, WRONGS.index(what))
-    assert FINDINGS[what] in str(error.value)
+    assert re.search(FINDINGS[what], str(error.value))
     # The next launch is none the worse for it.
     test_right_kernels_are_right(library, order)
 
@@ -131,5 +134,5 @@ def test_shared_memory_ends_where_it_ends(built: None) -> None:
 
 
 def test_every_bug_has_a_test() -> None:
-    assert set(FINDINGS) | {"uninitialised", "beyond shared"} == set(WRONGS)
+    assert set(FINDINGS) | {"uninitialised"} == set(WRONGS)
     assert len(PLANTS) == 5

@@ -107,14 +107,19 @@ def is_found(library: Library, call: Call) -> bool:
 def test_found_everywhere(
     library: Library, seen: dict[Site, list[Call]], kind: str, bug: str
 ) -> None:
-    missed = []
+    """At each site alone; barriers that stand in for each other, together."""
+
+    def missed(*sites: Site) -> bool:
+        library.plant(bug, *sites)
+        return not any(is_found(library, call) for site in sites for call in seen[site])
+
     sites = [site for site in seen if site.kind == kind]
-    for site in sites:
-        library.plant(bug, site)
-        if not any(is_found(library, call) for call in seen[site]):
-            missed.append(str(site))
     assert sites
-    assert missed == []
+    alone = [site for site in sites if missed(site)]
+    if kind == "barrier" and alone:
+        assert len(alone) < len(sites) / 2
+        alone = alone if missed(*alone) else []
+    assert not alone, ", ".join(map(str, alone))
 
 
 def test_without_a_bug_nothing_is_found(library: Library, seen: dict[Site, list[Call]]) -> None:

@@ -271,6 +271,10 @@ class Ops:
         self._maps("loss_backward", {"grad": grad, "factor": factor}, {"out": out})
         return out
 
+    def loss_backward_(self, grad: Tensor, factor: Tensor) -> None:
+        views = [ctypes.byref(view_of(tensor)) for tensor in (grad, factor, grad)]
+        self._call("loss_backward", {"factor": factor}, {"grad": grad}, *views)
+
 
 def _number(value: Any) -> Any:
     if isinstance(value, Window):
