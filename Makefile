@@ -43,7 +43,8 @@ bench-gpu: $(VENV)/.installed
 # docs/support.md, from the tests that compare with the oracle.
 support: $(VENV)/.built
 	rm -f build/support.jsonl
-	$(BIN)/python -m pytest tests/kernels/test_parity.py tests/executor tests/triton
+	$(BIN)/python -m pytest tests/kernels/test_parity.py tests/executor/test_support.py \
+	  tests/triton_backend/test_interpreter.py
 	$(BIN)/python tests/support.py
 
 lint: $(VENV)/.installed

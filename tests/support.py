@@ -14,11 +14,13 @@ its cells are appended to build/support.jsonl, one JSON object a line:
 A later line about the same test and cell replaces an earlier one. A cell is supported if a test
 passed there and none failed. A pytest in a process of its own under tests/ records by itself; for
 any other child process the parent test says what it ran. `make support` starts from nothing, runs
-the tests that record, and writes the table; `python tests/support.py` only writes it.
+the tests that record, and writes the table; `python tests/support.py` only writes it, and with
+`--check` says whether it is what the tests showed.
 """
 
 import json
 import re
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -128,15 +130,20 @@ def schema_ops() -> list[str]:
     return re.findall(r'm\.def\(\s*"(\w+)\(', (ROOT / "csrc" / "schema.cpp").read_text())
 
 
-def main() -> None:
-    """Write the table."""
+def main(arguments: list[str]) -> None:
+    """Write the table, or check it."""
     if not RECORDS.is_file():
         raise SystemExit(f"no tests have recorded anything yet: no {RECORDS}; run `make support`")
-    TABLE.parent.mkdir(exist_ok=True)
     with RECORDS.open() as lines:
-        TABLE.write_text(render(supported(lines), schema_ops()))
-    print(f"wrote {TABLE.relative_to(ROOT)}")
+        text = render(supported(lines), schema_ops())
+    name = TABLE.relative_to(ROOT)
+    if arguments != ["--check"]:
+        TABLE.parent.mkdir(exist_ok=True)
+        TABLE.write_text(text)
+        print(f"wrote {name}")
+    elif TABLE.read_text() != text:
+        raise SystemExit(f"{name} is not what the tests showed; run `make support`")
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])
