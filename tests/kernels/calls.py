@@ -71,5 +71,5 @@ def value_and_gradient(call: Call, logits: Tensor) -> tuple[Tensor, Tensor]:
     value = call(x)
     if not value.requires_grad:
         return value, torch.empty(0)
-    upstream = torch.linspace(-1.0, 2.0, value.numel(), dtype=value.dtype).view(value.shape)
-    return value.detach(), torch.autograd.grad(value, x, upstream)[0]
+    upstream = torch.linspace(-1.0, 2.0, value.numel(), dtype=value.dtype, device=value.device)
+    return value.detach(), torch.autograd.grad(value, x, upstream.view(value.shape))[0]
