@@ -44,8 +44,7 @@ def cuda_error() -> str | None:
         return ERROR
     describe = ctypes.CDLL(str(PATH)).hhd_build_info
     describe.restype = ctypes.c_char_p
-    reason = json.loads(describe()).get("cuda_absent", "an older build")
-    return f"built without CUDA kernels: {reason}"
+    return f"built without CUDA kernels: {json.loads(describe())['cuda_absent']}"
 
 
 def has_kernels(dispatch_key: str) -> bool:
