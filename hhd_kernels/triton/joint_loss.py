@@ -324,6 +324,8 @@ def joint_loss(
     teacher_weight = weight if teacher_weight is None else teacher_weight
     by_coordinate, weight_sum = _divisor(reduction, weight, b * k, b * k)
     by_hhd, teacher_weight_sum = _divisor(reduction, teacher_weight, b * k, b)
+    if teacher_weight is weight:
+        teacher_weight_sum = weight_sum
 
     def made(*shape: int) -> Tensor:
         return logits.new_empty(shape, dtype=accumulator(logits))

@@ -1,0 +1,74 @@
+"""Every Triton kernel compiles for every GPU within its budget, with 64-bit offsets.
+
+HHD_TRITON_TARGETS=all compiles every case for every target, which takes minutes the first time;
+without it, all kernels for one GPU of each maker, and the joint loss for all.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from triton_backend.budgets import over_budget, read
+
+pytest.importorskip("triton", reason="Triton is not installed")
+
+HERE = Path(__file__).parent
+JOINT_LOSS = [f"joint_loss{size} {dtype}" for size in ("", " 64x64") for dtype in
+              ("float32", "bfloat16")]  # fmt: skip
+NVIDIA = ("sm_80", "sm_90", "sm_100", "sm_120")
+
+
+@pytest.fixture(scope="module")
+def compiled() -> list[dict[str, Any]]:
+    """What `compile.py` prints, from a process that has a stand-in for Triton's driver."""
+    options = ["--all"] if os.environ.get("HHD_TRITON_TARGETS") == "all" else []
+    environment = {**os.environ, "TRITON_INTERPRET": "0"}
+    run = subprocess.run(
+        [sys.executable, str(HERE / "compile.py"), *options],
+        capture_output=True,
+        text=True,
+        env=environment,
+    )
+    assert run.returncode == 0, run.stderr[-4000:]
+    return [json.loads(line) for line in run.stdout.splitlines()]
+
+
+def test_registers_spills_and_shared_memory(compiled: list[dict[str, Any]]) -> None:
+    budgets = read()
+    complaints = [
+        complaint
+        for kernel in compiled
+        for complaint in over_budget(budgets, kernel["case"], kernel["target"], kernel["figures"])
+    ]
+    assert not complaints, "\n".join(complaints)
+
+
+def test_the_joint_loss_spills_nothing(compiled: list[dict[str, Any]]) -> None:
+    spills = {
+        (kernel["case"], kernel["target"]): kernel["figures"]["spills"]
+        for kernel in compiled
+        if kernel["case"] in JOINT_LOSS
+    }
+    assert set(spills) >= {(case, target) for case in JOINT_LOSS for target in NVIDIA}
+    assert not any(spills.values()), spills
+
+
+def test_offsets_have_64_bits(compiled: list[dict[str, Any]]) -> None:
+    narrow = {kernel["case"]: kernel["narrow offsets"] for kernel in compiled}
+    assert not any(narrow.values()), narrow
+
+
+def test_a_regression_is_told_with_both_figures() -> None:
+    budgets = {"op float32": {"sm_90": {"registers": 64, "spills": 0, "shared": 16}}}
+    within = {"registers": 60, "spills": 0, "shared": 16}
+    assert over_budget(budgets, "op float32", "sm_90", within) == []
+    (complaint,) = over_budget(budgets, "op float32", "sm_90", within | {"spills": 8})
+    assert "op float32" in complaint
+    assert "spills 8, budget 0" in complaint
+    (complaint,) = over_budget(budgets, "op bfloat16", "sm_90", within)
+    assert "no budget" in complaint
