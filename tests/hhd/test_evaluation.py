@@ -6,12 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pycocotools.coco import COCO
 from rich.console import Console
 
 from hhd.data.coco import read_persons
 from hhd.data.person import Person
 from hhd.data.skeleton import load_skeleton
-from hhd.evaluation.coco_ap import STATISTICS, coco_ap, detections, pose_scores
+from hhd.evaluation.coco_ap import STATISTICS, coco_ap, complete, detections, pose_scores
 from hhd.evaluation.decode import Predictions
 from hhd.evaluation.pck import pck
 from hhd.evaluation.report import Report, print_report
@@ -83,6 +84,10 @@ def test_annotations_without_an_area(shared_data, folder, file, name):
     truth = np.stack([p.keypoints for p in persons])
     results = detections(truth[..., :2], np.ones(truth.shape[:2]), persons)
     assert coco_ap(folder / file, results, skeleton, "box")["AP"] == pytest.approx(1.0)
+    content = COCO(str(folder / file))
+    complete(content, folder / file, "box")
+    for annotation in content.anns.values():
+        assert annotation["area"] == 0.53 * annotation["bbox"][2] * annotation["bbox"][3]
     with pytest.raises(ValueError, match=r"lacks area, .*; --area-of-box takes .53 of the box"):
         coco_ap(folder / file, results, skeleton)
 
@@ -105,7 +110,7 @@ def test_pictures_without_a_detection_count(shared_data):
 def test_pck_in_boxes_and_the_end_point_error(lsp14):
     """mmpose's PCKAccuracy measures in the longer side of the box."""
     boxes = replace(lsp14, pck_normaliser="box")
-    someone = person(lsp14)  # its box is 60 x 60
+    someone = replace(person(lsp14), box=(0, 0, 30, 60))
     coords = someone.keypoints[None, :, :2].copy()
     coords[0, :, 0] += 12.0
     score = pck(coords, [someone], boxes)

@@ -110,6 +110,8 @@ def test_coco_with_detected_boxes(shared_data, short, tmp_path, capsys):
         "train_annotations", "val_annotations", "val_detections",
     }  # fmt: skip
     trained = loop.train(recipe, QUIET)
+    boxes = json.loads((folder / "test_coco_det_AP_H_56.json").read_text())
+    assert len(trained.val) == sum(box["score"] >= 0.6 for box in boxes) < len(boxes)
     assert trained.report.pck is None
     assert trained.report.coco["AP"] >= 0
     assert trained.report.summary() == f"AP {100 * trained.report.coco['AP']:.1f}"
