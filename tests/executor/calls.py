@@ -34,13 +34,13 @@ class Losses(NamedTuple):
 
 
 class Kernels(calls.Kernels):
-    """The launchers of the sanitised library, one call with much and one with little memory."""
+    """The launchers of the sanitised library, some calls with much and some with little memory."""
 
     def __init__(self, path: Path, *, watch: bool = False) -> None:
         self.library = Library(path, watch=watch)
         self.capability = "executor"
         self.calls = 0
-        self._limits = itertools.cycle([LIMIT, SMALL])
+        self._limits = itertools.cycle([LIMIT, LIMIT, SMALL])
 
     def units(self, maps: Array) -> int:
         """The launchers take all maps at once."""
@@ -113,6 +113,21 @@ class Kernels(calls.Kernels):
         ]
         return Losses(*numbers, *(found.get(name) for name in Losses._fields[3:]))
 
-    def scale(self, x: Array, factor: float, strides: Strides | None = None) -> Result:
-        out, by = calls.like(x, strides), Array.of([factor], accumulate(x.dtype))
+    def scale(
+        self, x: Array, factor: float, strides: Strides | None = None, out: Array | None = None
+    ) -> Result:
+        out, by = out or calls.like(x, strides), Array.of([factor], accumulate(x.dtype))
         return self._run("loss_backward", 0, [x, by], [out], [x, by, out])[0]
+
+    def scale_in_place(self, x: Array, factor: float) -> Result:
+        """`x` times `factor`, in `x`'s memory."""
+        self.calls += 1
+        before, by, runs = x.memory.copy(), Array.of([factor], accumulate(x.dtype)), []
+        memories = [Memory.of("grad", x, True), Memory.of("factor", by, False)]
+        for order in ORDERS:
+            x.memory[:] = before
+            self.library.order(*order)
+            self.library.call("loss_backward", memories, *map(calls._c, (x, by, x)))
+            runs.append(x.memory.tobytes())
+        assert runs[0] == runs[1] == runs[2], "loss_backward depends on the order"
+        return x.values()

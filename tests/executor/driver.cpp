@@ -1,9 +1,7 @@
 // The launchers of csrc/cuda and the executor's settings as plain C functions. Those that launch
 // return what went wrong, or null.
-#include <deque>
 #include <exception>
 #include <string>
-#include <vector>
 
 #include "../../csrc/cuda/launch.h"
 #include "executor.h"
@@ -49,14 +47,10 @@ HHD_EXPORT void hhd_set(int64_t order, int64_t seed, int64_t shared_memory_limit
   executor::settings() = {static_cast<executor::Order>(order), static_cast<uint64_t>(seed),
                           shared_memory_limit, find_races != 0, count_traffic != 0};
 }
-HHD_EXPORT void hhd_plant(int64_t bug, int64_t count, const char* const* files,
-                          const int64_t* lines) {
-  static std::deque<std::string> names;  // sites keep pointers to them
-  std::vector<executor::Site> sites;
-  for (int64_t i = 0; i < count; ++i) {
-    sites.push_back({names.emplace_back(files[i]).c_str(), static_cast<int>(lines[i])});
-  }
-  executor::plant(static_cast<executor::Plant>(bug), std::move(sites));
+HHD_EXPORT void hhd_plant(int64_t bug, const char* file, int64_t line) {
+  static std::string kept_file;
+  kept_file = file;
+  executor::plant(static_cast<executor::Plant>(bug), {kept_file.c_str(), static_cast<int>(line)});
 }
 HHD_EXPORT void hhd_expose(const char* name, void* data, int64_t bytes, int64_t writable) {
   executor::memory::expose(name, data, bytes, writable != 0);

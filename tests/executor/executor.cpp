@@ -39,7 +39,7 @@ struct Thread {
 struct Machine {
   Settings settings;
   Plant bug = Plant::kNone;
-  std::vector<Site> bug_sites;
+  Site bug_site;
   bool store_dropped = false;
 
   Fiber host;  // whoever called run()
@@ -98,10 +98,7 @@ int choose() {
   return -1;
 }
 
-bool planted(Plant bug, const Site& at) {
-  const std::vector<Site>& sites = machine().bug_sites;
-  return machine().bug == bug && std::find(sites.begin(), sites.end(), at) != sites.end();
-}
+bool planted(Plant bug, const Site& at) { return machine().bug == bug && machine().bug_site == at; }
 
 // Who waits where, for a report: "threads 0, 2 ... wait in a shuffle at losses.cuh:12".
 std::string whereabouts() {
@@ -213,9 +210,9 @@ std::string Site::name() const {
 
 Settings& settings() { return machine().settings; }
 
-void plant(Plant bug, std::vector<Site> at) {
+void plant(Plant bug, const Site& at) {
   machine().bug = bug;
-  machine().bug_sites = std::move(at);
+  machine().bug_site = at;
 }
 
 int thread_index() { return machine().current; }
@@ -246,7 +243,7 @@ void barrier(const Site& at) {
 }
 
 void warp_barrier(const Site& at) {
-  memory::saw(memory::Kind::kBarrier, at);
+  memory::saw(memory::Kind::kWarpBarrier, at);
   if (planted(Plant::kBarrierSkipped, at)) return;
   meet(~0u, at, [](int) {});
   memory::warp_barrier_passed();

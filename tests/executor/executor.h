@@ -6,7 +6,6 @@
 #include <cstdint>
 #include <functional>
 #include <string>
-#include <vector>
 
 // Of load and store, whose accesses are reported by themselves: see memory.cpp.
 #if defined(__SANITIZE_THREAD__)
@@ -41,7 +40,7 @@ struct Settings {
 };
 Settings& settings();
 
-// A bug to be seen, put into what the kernels do at some sites.
+// A bug to be seen, put into what the kernels do at one site.
 enum class Plant : int32_t {
   kNone,
   kBarrierSkipped,  // no thread waits there, of the block or of a warp
@@ -49,7 +48,7 @@ enum class Plant : int32_t {
   kReadBeyond,      // a load reads the element after its own
   kStoreDropped,    // the launch's first store there does not happen
 };
-void plant(Plant bug, std::vector<Site> at);
+void plant(Plant bug, const Site& at);
 
 // Called by the kernels, through device_side.h.
 int thread_index();

@@ -23,7 +23,7 @@ WRONGS = [
     *("input written", "misaligned", "beyond shared", "uninitialised"),
 ]
 """What the kernel "wrong" of `selftest.cu` does."""
-KINDS = ["barrier", "shuffle", "load", "store"]
+KINDS = ["barrier", "warp barrier", "shuffle", "load", "store"]
 
 
 class ExecutorError(AssertionError):
@@ -144,12 +144,11 @@ class Library:
         if error is not None:
             raise ExecutorError(f"{op}: {re.sub('<([0-9]+)>', self._line, error.decode())}")
 
-    def plant(self, bug: str, *at: Site) -> None:
-        """A bug of PLANTS at some sites, from now on."""
-        files = (ctypes.c_char_p * len(at))(*(site.file.encode() for site in at))
-        lines = (ctypes.c_int64 * len(at))(*(site.line for site in at))
-        numbers = ctypes.c_int64(PLANTS.index(bug)), ctypes.c_int64(len(at))
-        self._c.hhd_plant(*numbers, files, lines)
+    def plant(self, bug: str, at: Site | None = None) -> None:
+        """A bug of PLANTS at a site, from now on."""
+        at = at or Site("", "", 0)
+        number, line = ctypes.c_int64(PLANTS.index(bug)), ctypes.c_int64(at.line)
+        self._c.hhd_plant(number, at.file.encode(), line)
 
     def selftest(
         self, kernel: str, x: Array, out: Array, blocks: int, n: int, threads: int = 64

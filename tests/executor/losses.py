@@ -3,10 +3,20 @@
 import numpy as np
 
 from executor.calls import REDUCTIONS, Kernels
+from sanitize import cases
 from sanitize.cases import Setting
 from sanitize.losses import COORDINATE_WEIGHT, HHD_WEIGHT, Form, expectation, setup
-from sanitize.memory import Array, accumulate
+from sanitize.memory import LAYOUTS, Array, accumulate
 from sanitize.ops import check
+
+
+def in_place(kernels: Kernels, at: Setting) -> None:
+    """A kept gradient is scaled where it lies; a layout whose elements overlap is none."""
+    layout = at.layout if at.layout in LAYOUTS else "contiguous"
+    x = at._replace(layout=layout).maps(cases.maps(at))
+    for factor in (1.0, -0.5):
+        before = x.values()
+        check("in place", kernels.scale_in_place(x, factor), factor * before, at.dtype)
 
 
 def joint_loss(kernels: Kernels, at: Setting, form: Form) -> None:

@@ -24,7 +24,7 @@ inline constexpr int64_t kGuard = 4096;
 void expose(const char* name, void* begin, int64_t bytes, bool writable);
 void hide_all();
 
-enum class Kind : int32_t { kBarrier, kShuffle, kLoad, kStore };
+enum class Kind : int32_t { kBarrier, kWarpBarrier, kShuffle, kLoad, kStore };
 void saw(Kind kind, const Site& at);
 std::string sites();  // "kind file line" a line, of all that were seen since the last call
 

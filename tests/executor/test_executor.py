@@ -63,7 +63,7 @@ def test_unwritten_shared_memory_is_nan(library: Library) -> None:
     ("kernel", "kind", "bug", "finding"),
     [
         ("sums", "barrier", "barrier skipped", "race in shared memory"),
-        ("turned", "barrier", "barrier skipped", "race in shared memory"),
+        ("turned", "warp barrier", "barrier skipped", "race in shared memory"),
         ("sums", "shuffle", "lane forgotten", "not in"),
         ("sums", "load", "read beyond", "outside every array"),
     ],

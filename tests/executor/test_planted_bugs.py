@@ -99,6 +99,7 @@ def is_found(library: Library, call: Call) -> bool:
     ("kind", "bug"),
     [
         ("barrier", "barrier skipped"),
+        ("warp barrier", "barrier skipped"),
         ("shuffle", "lane forgotten"),
         ("load", "read beyond"),
         ("store", "store dropped"),
@@ -107,19 +108,19 @@ def is_found(library: Library, call: Call) -> bool:
 def test_found_everywhere(
     library: Library, seen: dict[Site, list[Call]], kind: str, bug: str
 ) -> None:
-    """At each site alone; barriers that stand in for each other, together."""
+    """At each site; but in a warp that is in step anyway, one barrier may do what another did."""
 
-    def missed(*sites: Site) -> bool:
-        library.plant(bug, *sites)
-        return not any(is_found(library, call) for site in sites for call in seen[site])
+    def missed(site: Site) -> bool:
+        library.plant(bug, site)
+        return not any(is_found(library, call) for call in seen[site])
 
     sites = [site for site in seen if site.kind == kind]
-    assert sites
     alone = [site for site in sites if missed(site)]
-    if kind == "barrier" and alone:
-        assert len(alone) < len(sites) / 2
-        alone = alone if missed(*alone) else []
-    assert not alone, ", ".join(map(str, alone))
+    if kind == "warp barrier":
+        assert len(alone) < len(sites)
+    else:
+        assert sites
+        assert not alone, ", ".join(map(str, alone))
 
 
 def test_without_a_bug_nothing_is_found(library: Library, seen: dict[Site, list[Call]]) -> None:

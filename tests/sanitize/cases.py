@@ -29,7 +29,7 @@ SHAPES: list[Shape] = [
     (2, 0, 4, 4),
 ]
 # Smaller and larger than the maps, odd and even.
-WINDOWS = [(7, 7), (1, 1), (2, 3), (8, 8), (5, 4), (1, 40), (19, 3), (3, 9)]
+WINDOWS = [(7, 7), (1, 1), (2, 3), (8, 8), (5, 4), (1, 40), (19, 3), (3, 9), (17, 16)]
 ALL_LAYOUTS = LAYOUTS | SHARED
 OUTPUTS = [*DENSE, "sliced", "channels_sliced", "padded_rows", "flipped"]
 
@@ -60,15 +60,15 @@ class Setting(NamedTuple):
         return Array.of(values, dtype or self.dtype, ALL_LAYOUTS[self.layout](values.shape))
 
 
-def settings() -> list[Setting]:
+def settings(shapes: Sequence[Shape] = SHAPES) -> list[Setting]:
     """Every dtype in every layout and shape."""
-    product = itertools.product(SHAPES, DTYPES, ALL_LAYOUTS)
+    product = itertools.product(shapes, DTYPES, ALL_LAYOUTS)
     return [Setting(seed, *point) for seed, point in enumerate(product)]
 
 
-def some(count: int) -> Iterator[Setting]:
+def some(count: int, shapes: Sequence[Shape] = SHAPES) -> Iterator[Setting]:
     """`count` settings, well mixed."""
-    points = settings()
+    points = settings(shapes)
     order = np.random.default_rng(0).permutation(len(points))
     for n in range(count):
         yield points[order[n % len(points)]]._replace(seed=n)

@@ -58,7 +58,7 @@ def soft_argmax(kernels: Kernels, at: Setting) -> None:
 
 def locate(kernels: Kernels, at: Setting) -> None:
     x, acc, window = at.maps(cases.maps(at)), accumulate(at.dtype), at.pick("window", cases.WINDOWS)
-    refine, taps = at.pick("refine", REFINES), at.pick("taps", [1, 3, 11, 17])
+    refine, taps = at.pick("refine", REFINES), at.pick("taps", [1, 3, 11, 17, 35])
     found = kernels.locate_teacher(x, refine, taps)
     check("locate_teacher", found, oracle.locate_teacher(x.values(), refine, blur_kernel=taps), acc)
     mode, t = (
