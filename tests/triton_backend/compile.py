@@ -157,7 +157,8 @@ def compiled(everything: bool) -> Iterator[dict[str, Any]]:
 
 
 def figures(kernel: Any, target: str) -> dict[str, int]:
-    """Registers a thread, spilled ones (NVIDIA: bytes of stack), bytes of shared memory a block."""
+    """Registers a thread, spilled ones (NVIDIA: bytes of stack), bytes of shared memory a block,
+    and how many programs are resident at once."""
     if target.startswith("gfx"):
         text = kernel.asm["amdgcn"]
         registers, spills = (
@@ -169,7 +170,32 @@ def figures(kernel: Any, target: str) -> dict[str, int]:
         registers, spills = (
             int(re.findall(rf"\b{name}:(\d+)", usage)[-1]) for name in ("REG", "STACK")
         )
-    return {"registers": registers, "spills": spills, "shared": kernel.metadata.shared}
+    shared, warps = kernel.metadata.shared, kernel.metadata.num_warps
+    programs = resident(target, registers, warps, shared)
+    return {"registers": registers, "spills": spills, "shared": shared, "programs": programs}
+
+
+# Warps, blocks and bytes of shared memory that a multiprocessor holds (CUDA programming guide,
+# technical specifications per compute capability).
+LIMITS = {
+    "sm_80": (64, 32, 164 * 1024),
+    "sm_90": (64, 32, 228 * 1024),
+    "sm_100": (64, 32, 228 * 1024),
+    "sm_120": (48, 24, 100 * 1024),
+}
+
+
+def resident(target: str, registers: int, warps: int, shared: int) -> int:
+    """How many programs a multiprocessor (AMD: a compute unit) holds at once."""
+    if target.startswith("gfx"):
+        # 512 registers a lane in each of 4 SIMDs, given out in eights; at most 8 waves a SIMD.
+        waves = min(8, 512 // (-(-registers // 8) * 8))
+        return 4 * waves // warps
+    most_warps, most_blocks, memory = LIMITS[target]
+    # 65,536 registers, given out to a warp in units of 256; each block takes 1 KB for itself.
+    of_a_warp = -(-registers * 32 // 256) * 256
+    by_registers = 65536 // of_a_warp // warps
+    return min(most_warps // warps, most_blocks, by_registers, memory // (shared + 1024))
 
 
 def _resource_usage(cubin: bytes) -> str:

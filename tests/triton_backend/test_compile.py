@@ -64,11 +64,14 @@ def test_offsets_have_64_bits(compiled: list[dict[str, Any]]) -> None:
 
 
 def test_a_regression_is_told_with_both_figures() -> None:
-    budgets = {"op float32": {"sm_90": {"registers": 64, "spills": 0, "shared": 16}}}
-    within = {"registers": 60, "spills": 0, "shared": 16}
+    figures = {"registers": 64, "spills": 0, "shared": 16, "programs": 4}
+    budgets = {"op float32": {"sm_90": figures}}
+    within = figures | {"registers": 60, "programs": 5}
     assert over_budget(budgets, "op float32", "sm_90", within) == []
     (complaint,) = over_budget(budgets, "op float32", "sm_90", within | {"spills": 8})
     assert "op float32" in complaint
     assert "spills 8, budget 0" in complaint
+    (complaint,) = over_budget(budgets, "op float32", "sm_90", within | {"programs": 3})
+    assert "programs 3, budget 4" in complaint
     (complaint,) = over_budget(budgets, "op bfloat16", "sm_90", within)
     assert "no budget" in complaint

@@ -16,16 +16,8 @@ from kernels.calls import every, value_and_gradient
 from kernels.samples import KINDS, LAYOUTS, SAMPLINGS, loss_setup, random_centers, random_maps
 from kernels.samples import tensor as tensor_of
 
-SHAPE = (1, 2, 11, 19)
-NAMES = [
-    "crop bilinear",
-    "hhd_loss kl debiased",
-    "hhd_loss published",
-    "joint_loss",
-    "normalize l1",
-    "soft_argmax local",
-    "target windows",
-]
+SHAPE = (1, 2, 9, 11)
+NAMES = ["crop bilinear", "hhd_loss kl debiased", "hhd_loss published", "soft_argmax local"]
 
 
 @pytest.mark.usefixtures("small_tiles")
@@ -41,7 +33,7 @@ class TestMapsBeyondATile:
     @pytest.mark.parametrize("refine", ["none", "dark"])
     def test_teacher_targets(self, backend: str, refine: str) -> None:
         options = {"kind": "l2", "sampling": "bilinear", "border": "mirror"}
-        maps = tensor_of(random_maps(3, (2, 2, 11, 19), "peaked"))
+        maps = tensor_of(random_maps(3, (1, 2, 9, 11), "peaked"))
         test_teacher_targets.check(maps, (5, 6), refine, **options)
 
     def test_crop(self, backend: str) -> None:
@@ -70,13 +62,13 @@ class TestMapsBeyondATile:
 @pytest.mark.parametrize("sampling", SAMPLINGS)
 def test_windows_beyond_a_tile(backend: str, sampling: str) -> None:
     """Of 16 x 16 cells; one side of the window is larger than the map, too."""
-    setup = loss_setup(8, (1, 2, 21, 18), (18, 35), sampling=sampling, weighted=False)
+    setup = loss_setup(8, (1, 1, 21, 18), (18, 35), sampling=sampling, weighted=False)
     test_hhd_loss.check(backend, setup, ("kl", "softmax", "peak"), sampling=sampling)
-    maps, centers = tensor_of(random_maps(9, (1, 2, 21, 18))), random_centers(9, (1, 2, 21, 18))
+    maps, centers = tensor_of(random_maps(9, (1, 1, 21, 18))), random_centers(9, (1, 1, 21, 18))
     test_crop.check(backend, maps, centers, (18, 35), sampling, "mirror")
 
 
-@pytest.mark.parametrize("layout", sorted(LAYOUTS))
+@pytest.mark.parametrize("layout", ["channels_last", "sliced"])
 @pytest.mark.parametrize("name", NAMES)
 def test_maps_of_a_program_do_not_meet(
     backend: str, name: str, layout: str, monkeypatch: pytest.MonkeyPatch
@@ -84,7 +76,7 @@ def test_maps_of_a_program_do_not_meet(
     """All maps in one program, or as the table has it, which splits instances: the same bits."""
     from triton_backend import interpreter
 
-    setup = loss_setup(10, (2, 5, 9, 7))
+    setup = loss_setup(10, (2, 3, 9, 7))
     logits = LAYOUTS[layout](setup.logits)
     expected = value_and_gradient(every(setup)[name], logits)
     monkeypatch.setattr(interpreter, "MAPS_OF_A_PROGRAM", 1)
