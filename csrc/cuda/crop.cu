@@ -6,7 +6,7 @@ namespace {
 
 // A thread a cell: only the windows' pixels are read.
 template <class T>
-HHD_KERNEL void HHD_LAUNCH_BOUNDS(kMaxThreads, 2)
+HHD_KERNEL void HHD_LAUNCH_BOUNDS(kMaxThreads, kMinBlocks)
     crop_kernel(View maps, View centers, View out, Window window, int64_t count) {
   using A = Accumulator<T>;
   const int64_t index = block_index() * block_threads() + thread_index();
@@ -28,13 +28,13 @@ HHD_KERNEL void HHD_LAUNCH_BOUNDS(kMaxThreads, 2)
 }
 
 template <class T>
-HHD_KERNEL void HHD_LAUNCH_BOUNDS(kMaxThreads, 2)
+HHD_KERNEL void HHD_LAUNCH_BOUNDS(kMaxThreads, kMinBlocks)
     crop_backward_kernel(Plan plan, View grad, View centers, View out, Window window) {
   using A = Accumulator<T>;
   const Block<T> block(plan, out);
-  block.each_map([&](Team<A>& team, int j, int) {
-    const int64_t b = block.b, k = block.k + j;
-    const Sink<T> sink = block.sink(out, j);
+  block.each_map([&](Team<A>& team, Joint joint, int) {
+    const int b = joint.b, k = joint.k;
+    const Sink<T> sink = block.sink(out, joint);
     const Point<A> center = read_point<A>(centers, b, k);
     const Frame<A> frame = place(window, center.x, center.y, block.height, block.width);
     const bool skipped = window.border == Border::kSkip && frame.leaves();

@@ -100,6 +100,16 @@ HHD_DEVICE Rest<Accumulator<T>> measure_rest(Team<Accumulator<T>>& team, const S
           true};
 }
 
+// What a team knows of one joint's loss. It lies in shared memory, where it costs no registers
+// while the map is gone through: one thread writes, and the team meets before others read.
+template <class A>
+struct JointState {
+  Frame<A> student, teacher;
+  Gradient<A> gradient;
+  // Of the window's part of the gradient.
+  A factor, by_mass, by_teacher, inverse_divisor;
+};
+
 // One joint's window: its loss, found by the team's first warp, and what it adds to the gradient of
 // a pixel, for any thread.
 template <class T>
@@ -107,18 +117,19 @@ class WindowedLoss {
  public:
   using A = Accumulator<T>;
 
-  // `memory`: where cells_bytes() of shared memory are; -1: they do not fit on chip.
+  // `cells`: where cells_bytes() of shared memory are; -1: they do not fit on chip.
   HHD_DEVICE WindowedLoss(const Source<T>& map, const Exponential<A>& exponential,
-                          const Frame<A>& student, const View& windows, int64_t b, int64_t k,
-                          bool kl, Normalize kind, int memory)
+                          JointState<A>& state, const View& windows, int b, int k, bool kl,
+                          Normalize kind, int cells)
       : map_(map),
         exponential_(exponential),
-        student_(student),
+        state_(state),
         windows_(windows),
-        offset_(offset_of(windows, b, k)),
+        b_(b),
+        k_(k),
         kl_(kl),
         kind_(kind),
-        memory_(memory) {}
+        cells_(cells) {}
 
   // A logit and a number for every cell.
   static int64_t cells_bytes(const Window& window) {
@@ -126,21 +137,20 @@ class WindowedLoss {
   }
 
   // KL(teacher || student) over the cells and the rest. `scale`: of the gradient.
-  HHD_DEVICE A kl(const Team<A>& team, const Frame<A>& teacher, const Rest<A>& rest, A mass_sum,
-                  A scale, Gradient<A>& g) {
+  HHD_DEVICE A kl(const Team<A>& team, const Rest<A>& rest, A mass_sum, A scale,
+                  Gradient<A>& g) const {
     A masses[2] = {0, 0};  // of the teacher: all, and in the cells that are on the map themselves
     each_cell(team, [&](int n, int m) {
       const A b = positive_part(teacher_value(n, m));
       masses[0] += b;
-      if (teacher.y.inside(n) && teacher.x.inside(m)) masses[1] += b;
+      if (state_.teacher.y.inside(n) && state_.teacher.x.inside(m)) masses[1] += b;
     });
     sum_in_warp(masses);
     // A map that holds nothing to learn from.
-    if (masses[0] == 0) return 0;
+    if (masses[0] == 0) return keep(team, 0, 0, 0, 1);
     const A teacher_rest = positive_part(1 - masses[1]);
     const A inverse = 1 / (masses[0] + teacher_rest), rest_share = teacher_rest * inverse;
-    factor_ = scale * exponential_.beta.value;
-    by_teacher_ = factor_ * inverse;
+    const A factor = scale * exponential_.beta.value, by_teacher = factor * inverse;
 
     // Of the student, in units of exp(beta max); of the teacher, where the student's is zero.
     A sums[2] = {0, 0};
@@ -152,15 +162,16 @@ class WindowedLoss {
       sums[1] += s.sum == 0 ? positive_part(teacher_value(n, m)) : 0;
     });
     sum_in_warp(sums);
-    const A log_total = log(sums[0] + rest.mass);
-    by_mass_ = g.uncovered = factor_ / (sums[0] + rest.mass);
+    const A log_total = log(sums[0] + rest.mass), by_mass = factor / (sums[0] + rest.mass);
+    g.uncovered = by_mass;
     const A on_zero = sums[1] + (rest.known ? A(0) : teacher_rest);
     const A log_zero = static_cast<A>(kLogTiny) + log(mass_sum);
     // The other masses' log p holds the softmax's own sum, which no longer cancels.
-    if (on_zero != 0) g.constant -= by_teacher_ * on_zero / mass_sum;
+    if (on_zero != 0) g.constant -= by_teacher * on_zero / mass_sum;
     if (rest.known) {
-      (rest.apart ? g.rest_pull : g.uncovered) -= factor_ * rest_share / rest.scaled.sum;
+      (rest.apart ? g.rest_pull : g.uncovered) -= factor * rest_share / rest.scaled.sum;
     }
+    g.rest_top = rest.scaled.top;
 
     A loss[1] = {0};
     each_cell(team, [&](int n, int m) {
@@ -168,95 +179,94 @@ class WindowedLoss {
       const A b = positive_part(teacher_value(n, m));
       const A log_mass = s.sum == 0 ? log_zero : exponential_.log(s.top) + log(s.sum);
       loss[0] += divergence(b * inverse, log_mass - log_total);
-      if (on_chip()) pull_of(cell(n, m)) = kl_pull(s, b);
+      if (on_chip()) pull_of(cell(n, m)) = kl_pull(s, by_teacher * b);
     });
     sum_in_warp(loss);
     const A log_rest = rest.known ? rest.log_mass : log_zero;
     const A kl = loss[0] + divergence(rest_share, log_rest - log_total);
     // Rounding may leave a hair below 0, where KL cannot be.
-    return kl < 0 ? 0 : kl;
+    return keep(team, factor, by_mass, by_teacher, 1, kl < 0 ? 0 : kl);
   }
 
   // The sum of squared differences; `divisor` is the student's norm.
-  HHD_DEVICE A sse(const Team<A>& team, A divisor, bool floored, A scale, Gradient<A>& g) {
-    inverse_divisor_ = 1 / divisor;
-    factor_ = scale * inverse_divisor_;
+  HHD_DEVICE A sse(const Team<A>& team, A divisor, bool floored, A scale, Gradient<A>& g) const {
+    const A inverse = 1 / divisor, factor = scale * inverse;
     A sums[2] = {0, 0};
     each_cell(team, [&](int n, int m) {
-      const A value = student_value(n, m), difference = value - teacher_value(n, m);
+      const A value = student_value(n, m, inverse), difference = value - teacher_value(n, m);
       if (on_chip()) pull_of(cell(n, m)) = difference;
       sums[0] += difference * difference;
       sums[1] += 2 * difference * value;
     });
     sum_in_warp(sums);
-    const A through_norm = factor_ * sums[1];
+    const A through_norm = factor * sums[1];
     if (kind_ == Normalize::kSoftmax) g.constant -= through_norm * exponential_.beta.value;
     if (has_norm(kind_) && !floored) {
-      g.linear = -(kind_ == Normalize::kL2 ? through_norm * inverse_divisor_ : through_norm);
+      g.linear = -(kind_ == Normalize::kL2 ? through_norm * inverse : through_norm);
     }
-    return sums[0];
-  }
-
-  // Gives all threads what the first warp has found.
-  HHD_DEVICE void share(Team<A>& team, Gradient<A>& g) {
-    A found[8] = {factor_,    by_mass_,    by_teacher_, inverse_divisor_,
-                  g.constant, g.uncovered, g.linear,    g.rest_pull};
-    team.broadcast(found);
-    factor_ = found[0];
-    by_mass_ = found[1];
-    by_teacher_ = found[2];
-    inverse_divisor_ = found[3];
-    g.constant = found[4];
-    g.uncovered = found[5];
-    g.linear = found[6];
-    g.rest_pull = found[7];
+    return keep(team, factor, 0, 0, inverse, sums[0]);
   }
 
   // What pixel (y, x) of logit s gets from the cells that read it.
   HHD_DEVICE A gradient(int y, int x, A s) const {
-    A covered = 0, pulled = 0;
     // An empty teacher's cells have not been measured.
-    if (kl_ && by_mass_ == 0) return 0;
-    student_.each_reader(y, x, [&](int n, int m, A w) {
+    if (kl_ && state_.by_mass == 0) return 0;
+    A covered = 0, pulled = 0;
+    state_.student.each_reader(y, x, [&](int n, int m, A w) {
       covered += w;
       if (kl_) {
         const ScaledSum<A> sum = measured_cell(n, m);
-        const A pull = on_chip() ? sum.sum : kl_pull(sum, positive_part(teacher_value(n, m)));
+        const A pull = on_chip()
+                           ? sum.sum
+                           : kl_pull(sum, state_.by_teacher * positive_part(teacher_value(n, m)));
         const Exponential<A> scaled{sum.top, exponential_.beta};
         if (pull != 0 && w > 0) pulled += w * pull * scaled(s);
       } else {
-        pulled += w * (on_chip() ? pull_of(cell(n, m)) : student_value(n, m) - teacher_value(n, m));
+        pulled +=
+            w * (on_chip() ? pull_of(cell(n, m))
+                           : student_value(n, m, state_.inverse_divisor) - teacher_value(n, m));
       }
     });
-    if (kl_) return by_mass_ * covered * exponential_(s) - pulled;
+    if (kl_) return state_.by_mass * covered * exponential_(s) - pulled;
     const A by_map = kind_ == Normalize::kSoftmax      ? exponential_.beta.value * exponential_(s)
                      : kind_ == Normalize::kL1Positive ? A(s > 0)
                                                        : A(1);
-    return 2 * factor_ * pulled * by_map;
+    return 2 * state_.factor * pulled * by_map;
   }
 
  private:
-  HHD_DEVICE bool on_chip() const { return memory_ >= 0; }
+  HHD_DEVICE A keep(const Team<A>& team, A factor, A by_mass, A by_teacher, A inverse_divisor,
+                    A loss = 0) const {
+    if (team.lane() == 0) {
+      state_.factor = factor;
+      state_.by_mass = by_mass;
+      state_.by_teacher = by_teacher;
+      state_.inverse_divisor = inverse_divisor;
+    }
+    return loss;
+  }
+
+  HHD_DEVICE bool on_chip() const { return cells_ >= 0; }
   // Of a cell: the student's mass, then what it takes off the gradient; and its largest logit.
   HHD_DEVICE A& pull_of(int cell) const {
-    return reinterpret_cast<A*>(shared_memory<char>() + memory_)[cell];
+    return reinterpret_cast<A*>(shared_memory<char>() + cells_)[cell];
   }
   HHD_DEVICE A& top_of(int cell) const { return pull_of(cells() + cell); }
 
-  HHD_DEVICE int cells() const { return student_.y.cells * student_.x.cells; }
-  HHD_DEVICE int cell(int n, int m) const { return n * student_.x.cells + m; }
+  HHD_DEVICE int cells() const { return state_.student.y.cells * state_.student.x.cells; }
+  HHD_DEVICE int cell(int n, int m) const { return n * state_.student.x.cells + m; }
 
   // Calls f(n, m) for the cells of one lane.
   template <class F>
   HHD_DEVICE void each_cell(const Team<A>& team, const F& f) const {
 #pragma unroll 1
     for (int c = team.lane(); c < cells(); c += kWarp) {
-      f(c / student_.x.cells, c % student_.x.cells);
+      f(c / state_.student.x.cells, c % state_.student.x.cells);
     }
   }
 
   HHD_DEVICE A teacher_value(int n, int m) const {
-    return read<A>(windows_, offset_ + n * windows_.stride[2] + m * windows_.stride[3]);
+    return read<A>(windows_, offset_of(windows_, b_, k_, n, m));
   }
 
   HHD_DEVICE ScaledSum<A> measured_cell(int n, int m) const {
@@ -266,16 +276,16 @@ class WindowedLoss {
 
   HHD_DEVICE ScaledSum<A> measure_cell(int n, int m) const {
     A top = -kInfinity<A>, sum = 0;
-    if (student_.taps() == 1) {
-      student_.each_tap(n, m, [&](int y, int x, A) { top = map_.at(y, x); });
+    if (state_.student.taps() == 1) {
+      state_.student.each_tap(n, m, [&](int y, int x, A) { top = map_.at(y, x); });
       return {top, A(is_finite(top))};
     }
-    student_.each_tap(n, m, [&](int y, int x, A w) {
+    state_.student.each_tap(n, m, [&](int y, int x, A w) {
       const A s = map_.at(y, x);
       top = w > 0 && s > top ? s : top;
     });
     const Exponential<A> scaled{top, exponential_.beta};
-    student_.each_tap(n, m, [&](int y, int x, A w) {
+    state_.student.each_tap(n, m, [&](int y, int x, A w) {
       if (w > 0 && is_finite(top)) sum += w * scaled(map_.at(y, x));
     });
     return {top, sum};
@@ -287,16 +297,14 @@ class WindowedLoss {
     return b <= 0 ? 0 : b * (log(b < kFloor ? kFloor : b) - log_share);
   }
 
-  // What the teacher's mass b in a cell takes off a pixel's gradient, for a weight of 1 and
-  // relative to exp(beta (S - top)).
-  HHD_DEVICE A kl_pull(const ScaledSum<A>& s, A b) const {
-    return s.sum == 0 ? 0 : by_teacher_ * b / s.sum;
-  }
+  // What the teacher's mass in a cell, times by_teacher, takes off a pixel's gradient, for a weight
+  // of 1 and relative to exp(beta (S - top)).
+  HHD_DEVICE static A kl_pull(const ScaledSum<A>& s, A b) { return s.sum == 0 ? 0 : b / s.sum; }
 
-  HHD_DEVICE A student_value(int n, int m) const {
+  HHD_DEVICE A student_value(int n, int m, A inverse_divisor) const {
     A sum = 0;
     bool empty = true;
-    student_.each_tap(n, m, [&](int y, int x, A w) {
+    state_.student.each_tap(n, m, [&](int y, int x, A w) {
       const A s = map_.at(y, x);
       sum += w * (kind_ == Normalize::kSoftmax      ? exponential_(s)
                   : kind_ == Normalize::kL1Positive ? positive_part(s)
@@ -304,19 +312,17 @@ class WindowedLoss {
       empty = false;
     });
     // A cell that has no pixel is 0, even where the divisor is NaN.
-    return empty ? 0 : sum * inverse_divisor_;
+    return empty ? 0 : sum * inverse_divisor;
   }
 
   const Source<T>& map_;
   const Exponential<A>& exponential_;
-  const Frame<A>& student_;
+  JointState<A>& state_;
   const View& windows_;
-  const int64_t offset_;
+  const int b_, k_;
   const bool kl_;
   const Normalize kind_;
-  const int memory_;
-  A factor_ = 0, by_mass_ = 0, by_teacher_ = 0;
-  A inverse_divisor_ = 1;
+  const int cells_;
 };
 
 }  // namespace hhd::cuda

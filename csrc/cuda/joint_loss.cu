@@ -52,52 +52,56 @@ HHD_DEVICE A norm_slope(Normalize kind, A s) {
 template <class T>
 HHD_DEVICE void write_gradient(const Team<Accumulator<T>>& team, const Source<T>& map,
                                const Strips& strips, const Sink<T>& sink,
-                               const Gradient<Accumulator<T>>& g, bool softmax,
+                               const JointState<Accumulator<T>>& state, bool softmax,
                                const Exponential<Accumulator<T>>& exponential, Normalize kind,
-                               const Frame<Accumulator<T>>& student, const WindowedLoss<T>& term) {
+                               const WindowedLoss<T>& term) {
   using A = Accumulator<T>;
+  const Gradient<A>& g = state.gradient;
   const Exponential<A> rest{g.rest_top, exponential.beta};
+  const A slope_x = g.slope_x, slope_y = g.slope_y, constant = g.constant;
+  // What does not enter must not meet the logits: 0 times infinity is NaN.
+  const bool has_rest = g.rest_pull != 0, has_norm = g.linear != 0;
+  const int top = state.student.y.first(), bottom = state.student.y.last();
+  const int first = state.student.x.first(), last = state.student.x.last();
   strips.each([&](int x) {
-    const bool touches = student.x.touches(x, kLanes<T>);
-    const A along = g.constant + g.uncovered + g.slope_x * static_cast<A>(x);
+    const bool touches = x < last && x + kLanes<T> > first;
+    const A along = constant + g.uncovered + slope_x * static_cast<A>(x);
     strips.each_row([&](int y) {
-      if (touches && student.y.touches(y, 1)) return;
+      if (touches && y >= top && y < bottom) return;
       A s[kLanes<T>], v[kLanes<T>] = {};
       map.vector(y, x, s);
       if (softmax) {
-        const A at = along + g.slope_y * static_cast<A>(y);
+        const A at = along + slope_y * static_cast<A>(y);
         for (int i = 0; i < kLanes<T>; ++i) {
-          v[i] = exponential(s[i]) * (at + g.slope_x * static_cast<A>(i));
+          v[i] = exponential(s[i]) * (at + slope_x * static_cast<A>(i));
         }
       }
-      // What does not enter must not meet the logits: 0 times infinity is NaN.
-      if (g.rest_pull != 0) {
+      if (has_rest) {
         for (int i = 0; i < kLanes<T>; ++i) v[i] += g.rest_pull * rest(s[i]);
       }
-      if (g.linear != 0) {
+      if (has_norm) {
         for (int i = 0; i < kLanes<T>; ++i) v[i] += g.linear * norm_slope(kind, s[i]);
       }
       sink.vector(y, x, v);
     });
   });
 
-  const int top = student.y.first(), rows = student.y.last() - top;
-  const int left = student.x.first() / kLanes<T> * kLanes<T>;
-  const int right = (student.x.last() + kLanes<T> - 1) / kLanes<T> * kLanes<T>;
-  const int columns = min_of(right, map.width) - left;
+  const int left = first / kLanes<T> * kLanes<T>;
+  const int right = min_of((last + kLanes<T> - 1) / kLanes<T> * kLanes<T>, map.width);
+  const int columns = right - left;
 #pragma unroll 1
-  for (int n = team.thread; n < rows * columns; n += team.threads) {
+  for (int n = team.thread; n < (bottom - top) * columns; n += team.threads) {
     const int y = top + n / columns, x = left + n % columns;
-    const A s = map.at(y, x), open = 1 - student.y.cover(y) * student.x.cover(x);
+    const A s = map.at(y, x), open = 1 - state.student.y.cover(y) * state.student.x.cover(x);
     A v = 0;
     if (softmax) {
-      const A at = g.constant + g.slope_y * static_cast<A>(y) + g.slope_x * static_cast<A>(x);
+      const A at = constant + slope_y * static_cast<A>(y) + slope_x * static_cast<A>(x);
       v = exponential(s) * (at + g.uncovered * open);
     }
     // A covered pixel may lie so far above the rest's top that its exponential overflows.
-    if (g.rest_pull != 0 && open > 0) v += g.rest_pull * open * rest(s);
-    if (g.linear != 0) v += g.linear * norm_slope(kind, s);
-    if (x >= student.x.first() && x < student.x.last()) v += term.gradient(y, x, s);
+    if (has_rest && open > 0) v += g.rest_pull * open * rest(s);
+    if (has_norm) v += g.linear * norm_slope(kind, s);
+    if (x >= first && x < last) v += term.gradient(y, x, s);
     sink.element(y, x, v);
   }
 }
@@ -126,143 +130,183 @@ struct Weights {
   }
 };
 
+// Where the weights or the upstream gradient are tensors these four numbers are found on the
+// device: what the two terms' sums are divided by, and what their gradients are multiplied by.
+struct Scalars {
+  double denominator[2];
+  double scale[2];
+};
+
 template <class T>
 class JointLoss {
  public:
   using A = Accumulator<T>;
 
+  // `memory`: the team's, of memory_bytes() and, where they fit, the window's cells.
   HHD_DEVICE JointLoss(const Block<T>& block, const LossViews& views, const LossArgs& args,
-                       const LossNumbers<A>& numbers, Team<A>& team, int j, int memory)
+                       const LossNumbers<A>& numbers, const Scalars* found, Team<A>& team,
+                       Joint joint, int memory)
       : block_(block),
         views_(views),
         args_(args),
         numbers_(numbers),
+        found_(found),
         team_(team),
-        j_(j),
-        b_(block.b),
-        k_(block.k + j),
-        weights_(Weights<A>::of(views, b_, k_)),
-        wants_coords_(views.coords.data != nullptr),
-        distils_(weights_.hhd != 0),
-        kl_(args.divergence == Divergence::kKl),
-        softmax_(wants_coords_ || kl_ || args.normalize == Normalize::kSoftmax ||
-                 args.locate == Locate::kDebiased),
-        memory_(block.plan.cells_on_chip ? memory : -1),
+        joint_(joint),
+        state_(*reinterpret_cast<JointState<A>*>(shared_memory<char>() + memory)),
+        cells_(block.plan.cells_on_chip ? memory + static_cast<int>(memory_bytes()) : -1),
         strips_(block.strips(team.thread, team.threads)),
-        map_(block.source(views.logits, block.plan.wide_in, j)) {}
+        map_(block.source(views.logits, block.plan.wide_in, joint)) {}
 
-  // `scales`: of the terms' gradients.
-  HHD_DEVICE void run(const Weights<A>& scales) {
-    if (!wants_coords_ && !distils_) return skip();
-    measure_map();
-    if (wants_coords_) write_coordinates();
-    Gradient<A> g;
-    A coordinate_loss = 0, hhd_loss = 0;
-    if (weights_.coordinate != 0) coordinate_loss = add_coordinate_term(scales.coordinate, g);
-    const bool has_window = distils_ && !skipped();
-    if (!has_window) student_ = {};  // covers nothing
-    WindowedLoss<T> term(map_, exponential_, student_, views_.windows, b_, k_, kl_, args_.normalize,
-                         memory_);
-    if (has_window) hhd_loss = add_hhd_term(term, scales.hhd, g);
-    write_terms(static_cast<double>(weights_.coordinate) * static_cast<double>(coordinate_loss),
-                static_cast<double>(weights_.hhd) * static_cast<double>(hhd_loss));
+  HHD_HOST_DEVICE static constexpr int64_t memory_bytes() {
+    return (sizeof(JointState<A>) + 15) / 16 * 16;
+  }
+
+  HHD_DEVICE void run() {
+    const bool wants_coords = views_.coords.data != nullptr;
+    const bool distils = weights().hhd != 0, has_loss = distils || weights().coordinate != 0;
+    if (!wants_coords && !distils) {
+      if (team_.thread == 0) write_terms(0, 0);
+      return write_gradient_or_zeros({}, false, false);
+    }
+    const bool softmax = wants_coords || kl() || args_.normalize == Normalize::kSoftmax ||
+                         args_.locate == Locate::kDebiased;
+    Exponential<A> exponential{};
+    const Mass<A> mass = measure_map(exponential, softmax, distils);
+    if (wants_coords) write_coordinates(exponential, mass);
+    find_losses(exponential, mass);
     if (views_.grad.data == nullptr) return;
-    const Sink<T> sink = block_.sink(views_.grad, j_);
     // Results may take the map's place, which others may still be looking at.
-    if (sink.plane >= 0) team_.sync();
-    if (weights_.coordinate == 0 && !distils_) return write_zeros(strips_, sink);
-    write_gradient(team_, map_, strips_, sink, g, softmax_, exponential_, args_.normalize,
-                   student_, term);
+    team_.sync();
+    write_gradient_or_zeros(exponential, softmax, has_loss);
   }
 
  private:
-  HHD_DEVICE void skip() const {
-    write_terms(0, 0);
-    if (views_.grad.data != nullptr) write_zeros(strips_, block_.sink(views_.grad, j_));
+  // Read again rather than kept.
+  HHD_DEVICE Weights<A> weights() const { return Weights<A>::of(views_, joint_.b, joint_.k); }
+
+  HHD_DEVICE bool kl() const { return args_.divergence == Divergence::kKl; }
+
+  HHD_DEVICE WindowedLoss<T> window_term(const Exponential<A>& exponential) const {
+    return {map_,     exponential, state_,          views_.windows, joint_.b,
+            joint_.k, kl(),        args_.normalize, cells_};
   }
 
-  HHD_DEVICE Frame<A> place_at(Point<A> center) const {
-    return place(args_.window, center.x, center.y, block_.height, block_.width);
+  HHD_DEVICE void write_gradient_or_zeros(const Exponential<A>& exponential, bool softmax,
+                                          bool has_loss) const {
+    if (views_.grad.data == nullptr) return;
+    const Sink<T> sink = block_.sink(views_.grad, joint_);
+    if (!has_loss) return write_zeros(strips_, sink);
+    write_gradient(team_, map_, strips_, sink, state_, softmax, exponential, args_.normalize,
+                   window_term(exponential));
+  }
+
+  // Puts the student's window at a centre, for all to see.
+  HHD_DEVICE void place_student(const Window& window, Point<A> s) {
+    team_.sync();
+    if (team_.thread == 0) {
+      state_.student = place(window, s.x, s.y, block_.height, block_.width);
+    }
+    team_.sync();
   }
 
   // The student's window is mostly known before the softmax, and one pass then also finds the mass
   // outside it. Debiasing first takes the mass outside the peak's box.
-  HHD_DEVICE void measure_map() {
-    const bool debiased = args_.locate == Locate::kDebiased;
+  HHD_DEVICE Mass<A> measure_map(Exponential<A>& exponential, bool softmax, bool distils) {
+    if (team_.thread == 0) state_.student = state_.teacher = {};  // covers nothing
     const Peak<A> peak = find_peak(team_, map_, strips_);
-    exponential_ = {peak.value, numbers_.beta};
-    Frame<A> seen{};
-    if (distils_) {
-      center_ = read_point<A>(views_.centers, b_, k_);
-      const Point<A> center =
-          args_.locate == Locate::kPublished
-              ? published_center(team_, map_, strips_, numbers_.locating, peak.value, center_)
-              : center_;
-      student_ = place_at(center);
-      seen = debiased ? debiasing_box(map_, peak, numbers_.locating) : student_;
+    exponential = {peak.value, numbers_.beta};
+    Point<A> t{};
+    if (distils) t = read_point<A>(views_.centers, joint_.b, joint_.k);
+    if (distils && team_.thread == 0) {
+      state_.teacher = place(args_.window, t.x, t.y, block_.height, block_.width);
     }
-    if (!softmax_) return;
+    const bool debiased = distils && args_.locate == Locate::kDebiased;
+    if (debiased) {
+      const Pixel at = pixel_of(peak, map_);
+      place_student(debiasing_box(numbers_.locating), {static_cast<A>(at.x), static_cast<A>(at.y)});
+    } else if (distils) {
+      place_student(args_.window,
+                    args_.locate == Locate::kPublished
+                        ? published_center(team_, map_, strips_, numbers_.locating, peak.value, t)
+                        : t);
+    }
+    if (!softmax) return {};
+    Mass<A> mass;
 #pragma unroll 1
-    for (int pass = 0; pass < 2; ++pass) {
-      mass_ = measure(team_, map_, strips_, exponential_, seen);
-      if (!distils_ || !debiased || pass == 1) return;
-      student_ = place_at(debiased_center(map_, mass_, seen, numbers_.locating, center_));
-      if (!kl_) return;
-      seen = student_;
+    for (int pass = debiased ? 0 : 1; pass < 2; ++pass) {
+      mass = measure(team_, map_, strips_, exponential, state_.student);
+      if (pass == 1) break;
+      place_student(args_.window,
+                    debiased_center(map_, mass, state_.student, numbers_.locating, t));
     }
+    return mass;
   }
 
-  HHD_DEVICE bool skipped() const {
-    return args_.window.border == Border::kSkip &&
-           (student_.leaves() || place_at(center_).leaves());
-  }
-
-  HHD_DEVICE void write_coordinates() const {
+  HHD_DEVICE void write_coordinates(const Exponential<A>& exponential, const Mass<A>& mass) const {
     // Not the first warp, which has the window to do.
     if (team_.warp() != (team_.warps() > 1 ? 1 : 0)) return;
-    const A confidence = mass_around(team_, map_, exponential_, mass_, mass_.x, mass_.y);
+    const A confidence = mass_around(team_, map_, exponential, mass, mass.x, mass.y);
     if (team_.lane() != 0) return;
-    write_point(views_.coords, b_, k_, Point<A>{mass_.x, mass_.y});
-    store(elements<A>(views_.confidence, offset_of(views_.confidence, b_, k_)), confidence);
+    write_point(views_.coords, joint_.b, joint_.k, Point<A>{mass.x, mass.y});
+    store(elements<A>(views_.confidence, offset_of(views_.confidence, joint_.b, joint_.k)),
+          confidence);
   }
 
-  HHD_DEVICE A add_coordinate_term(A scale, Gradient<A>& g) const {
-    const Point<A> target = read_point<A>(views_.target_coords, b_, k_);
+  // Both terms, and their gradient's form, by the first warp.
+  HHD_DEVICE void find_losses(const Exponential<A>& exponential, const Mass<A>& mass) {
+    const Weights<A> weights = this->weights();
+    const bool skipped = args_.window.border == Border::kSkip &&
+                         (state_.student.leaves() || state_.teacher.leaves());
+    const bool distils = weights.hhd != 0 && !skipped;
+    Rest<A> rest{};
+    A norm = 1;
+    if (distils && kl()) {
+      rest = measure_rest(team_, map_, strips_, exponential, state_.student, mass.rest);
+    } else if (distils && has_norm(args_.normalize)) {
+      norm = find_norm(team_, map_, strips_, args_.normalize);
+    }
+    if (team_.warp() != 0) return;
+    Gradient<A> g;
+    A coordinate_loss = 0, hhd_loss = 0;
+    if (weights.coordinate != 0) coordinate_loss = add_coordinate_term(mass, weights.coordinate, g);
+    if (distils) {
+      const WindowedLoss<T> term = window_term(exponential);
+      const A scale = scale_of(1, numbers_.hhd_scale) * weights.hhd;
+      const bool floored = norm < numbers_.eps && has_norm(args_.normalize);
+      const A divisor = args_.normalize == Normalize::kSoftmax ? mass.sum
+                        : floored                              ? numbers_.eps
+                                                               : norm;
+      hhd_loss = kl() ? term.kl(team_, rest, mass.sum, scale, g)
+                      : term.sse(team_, divisor, floored, scale, g);
+    }
+    warp_barrier();
+    if (team_.lane() != 0) return;
+    state_.gradient = g;
+    if (skipped) state_.student = {};  // covers nothing
+    write_terms(static_cast<double>(weights.coordinate) * static_cast<double>(coordinate_loss),
+                static_cast<double>(weights.hhd) * static_cast<double>(hhd_loss));
+  }
+
+  // What a term's gradient is multiplied by.
+  HHD_DEVICE A scale_of(int term, A given) const {
+    return found_ == nullptr ? given : static_cast<A>(load(&found_->scale[term]));
+  }
+
+  HHD_DEVICE A add_coordinate_term(const Mass<A>& mass, A weight, Gradient<A>& g) const {
+    const Point<A> target = read_point<A>(views_.target_coords, joint_.b, joint_.k);
     const CoordinateTerm<A> term =
-        coordinate_term(args_.coordinate_loss, numbers_, mass_.x - target.x, mass_.y - target.y);
-    const A factor = scale * weights_.coordinate * numbers_.beta.value / mass_.sum;
+        coordinate_term(args_.coordinate_loss, numbers_, mass.x - target.x, mass.y - target.y);
+    const A factor =
+        scale_of(0, numbers_.coordinate_scale) * weight * numbers_.beta.value / mass.sum;
     g.slope_x = factor * term.slope_x;
     g.slope_y = factor * term.slope_y;
-    g.constant = -(g.slope_x * mass_.x + g.slope_y * mass_.y);
+    g.constant = -(g.slope_x * mass.x + g.slope_y * mass.y);
     return term.loss;
   }
 
-  HHD_DEVICE A add_hhd_term(WindowedLoss<T>& term, A scale, Gradient<A>& g) {
-    scale *= weights_.hhd;
-    A loss = 0;
-    if (kl_) {
-      const Rest<A> rest = measure_rest(team_, map_, strips_, exponential_, student_, mass_.rest);
-      g.rest_top = rest.scaled.top;
-      if (team_.warp() == 0) loss = term.kl(team_, place_at(center_), rest, mass_.sum, scale, g);
-    } else {
-      A divisor = 1;
-      bool floored = false;
-      if (has_norm(args_.normalize)) {
-        divisor = find_norm(team_, map_, strips_, args_.normalize);
-        floored = divisor < numbers_.eps;
-        if (floored) divisor = numbers_.eps;
-      } else if (args_.normalize == Normalize::kSoftmax) {
-        divisor = mass_.sum;
-      }
-      if (team_.warp() == 0) loss = term.sse(team_, divisor, floored, scale, g);
-    }
-    if (views_.grad.data != nullptr) term.share(team_, g);
-    return loss;
-  }
-
   HHD_DEVICE void write_terms(double coordinate, double hhd) const {
-    if (team_.thread != 0) return;
-    const int64_t n = b_ * views_.logits.size[1] + k_;
+    const int64_t n = int64_t{joint_.b} * views_.logits.size[1] + joint_.k;
     store(views_.coordinate_terms + n, coordinate);
     store(views_.hhd_terms + n, hhd);
   }
@@ -271,27 +315,13 @@ class JointLoss {
   const LossViews& views_;
   const LossArgs& args_;
   const LossNumbers<A>& numbers_;
+  const Scalars* const found_;
   Team<A>& team_;
-  const int j_;
-  const int64_t b_, k_;
-  const Weights<A> weights_;
-  const bool wants_coords_, distils_, kl_;
-  const bool softmax_;
-  const int memory_;
+  const Joint joint_;
+  JointState<A>& state_;
+  const int cells_;
   const Strips strips_;
   const Source<T> map_;
-  // Of the map, once measured.
-  Exponential<A> exponential_{};
-  Mass<A> mass_{};
-  Point<A> center_{};  // the teacher's
-  Frame<A> student_{};
-};
-
-// Where the weights or the upstream gradient are tensors these four numbers are found on the
-// device: what the two terms' sums are divided by, and what their gradients are multiplied by.
-struct Scalars {
-  double denominator[2];
-  double scale[2];
 };
 
 HHD_DEVICE double divide(double sum, double by) { return by == 0 ? 0 : sum / by; }
@@ -313,9 +343,9 @@ HHD_DEVICE double sum_of(Team<double>& team, const View& weights) {
 }
 
 // A weight view with data is summed; `given` has what else is known.
-HHD_KERNEL void HHD_LAUNCH_BOUNDS(kMaxThreads, 1)
+HHD_KERNEL void HHD_LAUNCH_BOUNDS(kMaxThreads, kMinBlocks)
     find_scalars(View weight, View teacher_weight, View grad_scale, Scalars given, Scalars* out) {
-  Team<double> team(thread_index(), block_threads(), 0);
+  Team<double> team(thread_index(), block_threads());
   if (weight.data != nullptr) given.denominator[0] = sum_of(team, weight);
   if (teacher_weight.data != nullptr) given.denominator[1] = sum_of(team, teacher_weight);
   if (team.thread != 0) return;
@@ -336,11 +366,11 @@ HHD_DEVICE void write_number(const View& v, double x) {
 }
 
 // The joints' terms become the losses, `weight` those of the two terms.
-HHD_KERNEL void HHD_LAUNCH_BOUNDS(kMaxThreads, 1)
+HHD_KERNEL void HHD_LAUNCH_BOUNDS(kMaxThreads, kMinBlocks)
     reduce_terms(const double* coordinate_terms, const double* hhd_terms, int64_t count,
                  double coordinate_weight, double hhd_weight, Scalars given, const Scalars* found,
                  View loss, View coordinate_loss, View hhd_loss) {
-  Team<double> team(thread_index(), block_threads(), 0);
+  Team<double> team(thread_index(), block_threads());
   const auto term = [&](const double* terms, int n) {
     const double sum = sum_of(team, count, [&](int64_t i) { return load(terms + i); });
     return divide(sum, found != nullptr ? load(&found->denominator[n]) : given.denominator[n]);
@@ -353,22 +383,18 @@ HHD_KERNEL void HHD_LAUNCH_BOUNDS(kMaxThreads, 1)
 }
 
 template <class T>
-HHD_KERNEL void HHD_LAUNCH_BOUNDS(kMaxThreads, 1)
+HHD_KERNEL void HHD_LAUNCH_BOUNDS(kMaxThreads, kMinBlocks)
     joint_loss_kernel(Plan plan, LossViews views, LossArgs args,
                       LossNumbers<Accumulator<T>> numbers, const Scalars* found) {
   using A = Accumulator<T>;
   const Block<T> block(plan, views.logits);
   // A joint that counts for nothing need not be read.
   const bool needed = plan.grouped || views.coords.data != nullptr ||
-                      Weights<A>::of(views, block.b, block.k).hhd != 0;
+                      Weights<A>::of(views, block.first().b, block.first().k).hhd != 0;
   if (needed) block.stage(views.logits, plan.wide_in, narrow<T>(-kInfinity<A>));
   barrier();
-  Weights<A> scales{numbers.coordinate_scale, numbers.hhd_scale};
-  if (found != nullptr) {
-    scales = {static_cast<A>(load(&found->scale[0])), static_cast<A>(load(&found->scale[1]))};
-  }
-  block.each_map([&](Team<A>& team, int j, int memory) {
-    JointLoss<T>(block, views, args, numbers, team, j, memory).run(scales);
+  block.each_map([&](Team<A>& team, Joint joint, int memory) {
+    JointLoss<T>(block, views, args, numbers, found, team, joint, memory).run();
   });
   if (views.grad.data != nullptr) block.flush(views.grad);
 }
@@ -379,7 +405,8 @@ void launch_joint_loss(const LossViews& views, const LossArgs& args, const Scala
   using A = Accumulator<T>;
   const View* grad = views.grad.data != nullptr ? &views.grad : nullptr;
   const Plan plan =
-      plan_maps(views.logits, grad, sizeof(T), 1, WindowedLoss<T>::cells_bytes(args.window));
+      plan_maps(views.logits, grad, sizeof(T), 1, WindowedLoss<T>::cells_bytes(args.window),
+                JointLoss<T>::memory_bytes());
   const LossNumbers<A> numbers(args, views.logits);
   launch(joint_loss_kernel<T>, plan.blocks, plan.threads, plan.shared_bytes, stream, plan, views,
          args, numbers, found);

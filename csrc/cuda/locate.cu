@@ -5,22 +5,22 @@ namespace hhd::cuda {
 namespace {
 
 template <class T>
-HHD_KERNEL void HHD_LAUNCH_BOUNDS(kMaxThreads, 2)
+HHD_KERNEL void HHD_LAUNCH_BOUNDS(kMaxThreads, kMinBlocks)
     locate_teacher_kernel(Plan plan, View maps, View centers, Refine refine, GaussianKernel blur) {
   using A = Accumulator<T>;
   const Block<T> block(plan, maps);
   block.stage(maps, plan.wide_in, narrow<T>(-kInfinity<A>));
   barrier();
-  block.each_map([&](Team<A>& team, int j, int) {
-    const Source<T> map = block.source(maps, plan.wide_in, j);
+  block.each_map([&](Team<A>& team, Joint joint, int) {
+    const Source<T> map = block.source(maps, plan.wide_in, joint);
     const TeacherPeak<A> peak =
         teacher_peak(team, map, block.strips(team.thread, team.threads), refine, blur);
-    if (team.thread == 0) write_point(centers, block.b, block.k + j, peak.center);
+    if (team.thread == 0) write_point(centers, joint.b, joint.k, peak.center);
   });
 }
 
 template <class T>
-HHD_KERNEL void HHD_LAUNCH_BOUNDS(kMaxThreads, 2)
+HHD_KERNEL void HHD_LAUNCH_BOUNDS(kMaxThreads, kMinBlocks)
     locate_student_kernel(Plan plan, View logits, View teacher_centers, View centers,
                           Locating<Accumulator<T>> locating, Beta<Accumulator<T>> beta) {
   using A = Accumulator<T>;
@@ -28,22 +28,24 @@ HHD_KERNEL void HHD_LAUNCH_BOUNDS(kMaxThreads, 2)
   const bool looks = locating.mode != Locate::kPeak;
   if (looks) block.stage(logits, plan.wide_in, narrow<T>(-kInfinity<A>));
   barrier();
-  block.each_map([&](Team<A>& team, int j, int) {
-    const Source<T> map = block.source(logits, plan.wide_in, j);
+  block.each_map([&](Team<A>& team, Joint joint, int) {
+    const Source<T> map = block.source(logits, plan.wide_in, joint);
     const Strips strips = block.strips(team.thread, team.threads);
-    const Point<A> t = read_point<A>(teacher_centers, block.b, block.k + j);
+    const Point<A> t = read_point<A>(teacher_centers, joint.b, joint.k);
     Point<A> s = t;
     if (looks) {
       const Peak<A> peak = find_peak(team, map, strips);
       if (locating.mode == Locate::kPublished) {
         s = published_center(team, map, strips, locating, peak.value, t);
       } else {
-        const Frame<A> box = debiasing_box(map, peak, locating);
+        const Pixel at = pixel_of(peak, map);
+        const Frame<A> box = place(debiasing_box(locating), static_cast<A>(at.x),
+                                   static_cast<A>(at.y), map.height, map.width);
         const Exponential<A> exponential{peak.value, beta};
         s = debiased_center(map, measure(team, map, strips, exponential, box), box, locating, t);
       }
     }
-    if (team.thread == 0) write_point(centers, block.b, block.k + j, s);
+    if (team.thread == 0) write_point(centers, joint.b, joint.k, s);
   });
 }
 

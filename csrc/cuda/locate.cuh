@@ -30,21 +30,26 @@ struct Locating {
   int window_h, window_w;
   A enough;      // a published mass of exp(enough) moves no centre
   A log_pixels;  // of the map, rounded down
+  // Per axis, the last position that the published shift may give, and that it is clamped to.
+  double legal_x, legal_y, last_x, last_y;
 
   Locating(Locate mode, int64_t window_h, int64_t window_w, const View& maps)
       : mode(mode), window_h(static_cast<int>(window_h)), window_w(static_cast<int>(window_w)) {
     const double longer = static_cast<double>(max_of(maps.size[2], maps.size[3]) + 1);
     enough = static_cast<A>(1.001 * ::log(longer));
     log_pixels = static_cast<A>(0.999 * ::log(static_cast<double>(maps.size[2] * maps.size[3])));
+    last_x = static_cast<double>(maps.size[3] - 1);
+    last_y = static_cast<double>(maps.size[2] - 1);
+    legal_x = last_x + (window_w % 2 == 0 ? 1 : 0);
+    legal_y = last_y + (window_h % 2 == 0 ? 1 : 0);
   }
 };
 
 // The official shift, trunc(c / (c - 1) (t - 1 / (2 c))), in float64.
-HHD_DEVICE double published_shift(double t, double mass, int length, int cells) {
+HHD_DEVICE double published_shift(double t, double mass, double legal, double last) {
   if (!(mass > 1) || !is_finite(mass)) return t;
   const double s = trunc(mass / (mass - 1) * (t - 1 / (2 * mass)));
-  const double last = static_cast<double>(cells % 2 == 0 ? length : length - 1);
-  return s >= 0 && s <= last ? s : clamp_to(s, 0.0, static_cast<double>(length - 1));
+  return s >= 0 && s <= legal ? s : clamp_to(s, 0.0, last);
 }
 
 // sum exp(S), without beta.
@@ -63,9 +68,9 @@ HHD_DEVICE Accumulator<T> official_mass(Team<Accumulator<T>>& team, const Source
 // A mass of at least the map's longer side leaves every position where it is, and two bounds show
 // most masses to be larger: the largest term, and HW exp(mean) (Jensen). For whole t only.
 template <class T>
-HHD_DEVICE bool shift_is_nil(Team<Accumulator<T>>& team, const Source<T>& map,
-                             const Strips& strips, const Locating<Accumulator<T>>& locating,
-                             Accumulator<T> max, Point<Accumulator<T>> t) {
+HHD_DEVICE bool shift_is_nil(Team<Accumulator<T>>& team, const Source<T>& map, const Strips& strips,
+                             const Locating<Accumulator<T>>& locating, Accumulator<T> max,
+                             Point<Accumulator<T>> t) {
   using A = Accumulator<T>;
   const bool whole = floor(t.x) == t.x && floor(t.y) == t.y;
   const bool on_map =
@@ -89,8 +94,8 @@ HHD_DEVICE Point<Accumulator<T>> published_center(Team<Accumulator<T>>& team, co
   using A = Accumulator<T>;
   if (shift_is_nil(team, map, strips, locating, max, t)) return t;
   const double mass = official_mass(team, map, strips, max);
-  return {static_cast<A>(published_shift(t.x, mass, map.width, locating.window_w)),
-          static_cast<A>(published_shift(t.y, mass, map.height, locating.window_h))};
+  return {static_cast<A>(published_shift(t.x, mass, locating.legal_x, locating.last_x)),
+          static_cast<A>(published_shift(t.y, mass, locating.legal_y, locating.last_y))};
 }
 
 // The closed form: an expectation at t that a background of share r pulls to the map's middle
@@ -103,15 +108,10 @@ HHD_DEVICE A debiased_shift(A t, A r, int length, int cells) {
   return clamp_to(s, A(0), static_cast<A>(length - 1));
 }
 
-// The box round the student's peak whose outside counts as background.
-template <class T>
-HHD_DEVICE Frame<Accumulator<T>> debiasing_box(const Source<T>& map,
-                                               const Peak<Accumulator<T>>& peak,
-                                               const Locating<Accumulator<T>>& locating) {
-  using A = Accumulator<T>;
-  const Pixel at = pixel_of(peak, map);
-  const Window box{locating.window_h, locating.window_w, Sampling::kNearest, Border::kZeros};
-  return place(box, static_cast<A>(at.x), static_cast<A>(at.y), map.height, map.width);
+// The window round the student's peak whose outside counts as background.
+template <class A>
+HHD_DEVICE Window debiasing_box(const Locating<A>& locating) {
+  return {locating.window_h, locating.window_w, Sampling::kNearest, Border::kZeros};
 }
 
 // `mass` is measured with the box as its frame.

@@ -5,7 +5,7 @@ namespace hhd::cuda {
 namespace {
 
 template <class T>
-HHD_KERNEL void HHD_LAUNCH_BOUNDS(kMaxThreads, 2)
+HHD_KERNEL void HHD_LAUNCH_BOUNDS(kMaxThreads, kMinBlocks)
     loss_backward_kernel(Plan plan, View grad, View factor, View out) {
   using A = Accumulator<T>;
   const A by = read<A>(factor, 0);
@@ -13,9 +13,9 @@ HHD_KERNEL void HHD_LAUNCH_BOUNDS(kMaxThreads, 2)
   const Block<T> block(plan, grad);
   block.stage(grad, plan.wide_in, narrow<T>(0));
   barrier();
-  block.each_map([&](Team<A>& team, int j, int) {
-    const Source<T> map = block.source(grad, plan.wide_in, j);
-    const Sink<T> sink = block.sink(out, j);
+  block.each_map([&](Team<A>& team, Joint joint, int) {
+    const Source<T> map = block.source(grad, plan.wide_in, joint);
+    const Sink<T> sink = block.sink(out, joint);
     block.strips(team.thread, team.threads).each_vector([&](int y, int x) {
       A v[kLanes<T>];
       map.vector(y, x, v);

@@ -36,8 +36,10 @@ struct Plan {
   int planes;           // a joint's: 2 where two tensors are read
   int64_t groups;       // an instance's blocks
   int64_t blocks;
-  int64_t scratch_at;           // bytes from the start of shared memory
-  int64_t team_at, team_bytes;  // each team's own memory
+  int64_t team_bytes;  // each team's own memory, after the scratch
+  int64_t planes_at;   // elements from the start of shared memory, after the teams' own
+  // A thread's next vector: rows down, in its strip, or columns across. See Strips.
+  int strip_rows, strip_columns;
   int64_t shared_bytes;
 };
 
@@ -101,9 +103,13 @@ inline Plan plan_maps(const View& in, const View* out, int64_t element_bytes, in
   plan.wide_out = out != nullptr && rows_are_vectors(*out, lanes);
   // Without cells on chip the gradient of one pixel looks at the map around it.
   plan.through_planes = plan.staged && !plan.wide_out && (plan.cells_on_chip || cells_bytes == 0);
-  plan.scratch_at = plan.staged ? round_up(plan.joints * map_bytes, 16) : 0;
-  plan.team_at = plan.scratch_at + kScratchBytes;
-  plan.shared_bytes = plan.team_at + teams * plan.team_bytes;
+  const int across = static_cast<int>(plan.padded / lanes);
+  plan.strip_rows = max_of(plan.team_threads / across, 1);
+  plan.strip_columns =
+      across > plan.team_threads ? plan.team_threads * static_cast<int>(lanes) : plan.padded;
+  const int64_t before_planes = kScratchBytes + teams * plan.team_bytes;
+  plan.planes_at = before_planes / element_bytes;
+  plan.shared_bytes = before_planes + (plan.staged ? plan.joints * map_bytes : 0);
   return plan;
 }
 
@@ -161,9 +167,10 @@ struct Source {
     } else if (wide) {
       unpack<T>(load(reinterpret_cast<const Vector16*>(global(y, x))), v);
     } else {
+      const T* from = global(y, x);
 #pragma unroll
-      for (int i = 0; i < kLanes<T>; ++i) {
-        v[i] = x + i < width ? widen(load(global(y, x + i))) : -kInfinity<A>;
+      for (int i = 0; i < kLanes<T>; ++i, from += view.stride[3]) {
+        v[i] = x + i < width ? widen(load(from)) : -kInfinity<A>;
       }
     }
   }
@@ -197,9 +204,10 @@ struct Sink {
     } else if (wide) {
       store(reinterpret_cast<Vector16*>(global(y, x)), pack<T>(v));
     } else {
+      T* to = global(y, x);
 #pragma unroll
-      for (int i = 0; i < kLanes<T>; ++i) {
-        if (x + i < width) store(global(y, x + i), narrow<T>(v[i]));
+      for (int i = 0; i < kLanes<T>; ++i, to += view.stride[3]) {
+        if (x + i < width) store(to, narrow<T>(v[i]));
       }
     }
   }
@@ -222,26 +230,25 @@ struct Sink {
 // one, so that what depends on the column is computed once.
 class Strips {
  public:
-  HHD_DEVICE Strips(int thread, int threads, int height, int padded, int lanes)
-      : height_(height), padded_(padded) {
-    const int across = padded / lanes;
-    rows_ = max_of(threads / across, 1);
-    columns_ = across > threads ? threads * lanes : padded;
-    x_ = thread % across * lanes;
-    y_ = thread / across;
-    if (y_ >= rows_) y_ = height;  // left over
+  HHD_DEVICE Strips(const Plan& plan, int thread, int threads, int height, int lanes)
+      : plan_(plan),
+        height_(height),
+        x_(thread % (plan.padded / lanes) * lanes),
+        y_(thread / (plan.padded / lanes)) {
+    // Threads that are left over have nothing to do.
+    if (threads * lanes > plan.padded && y_ >= threads / (plan.padded / lanes)) y_ = height;
   }
 
   // Calls f(x) for every strip; within it, each_row(f) calls f(y).
   template <class F>
   HHD_DEVICE void each(const F& f) const {
 #pragma unroll 1
-    for (int x = x_; x < padded_; x += columns_) f(x);
+    for (int x = x_; x < plan_.padded; x += plan_.strip_columns) f(x);
   }
   template <class F>
   HHD_DEVICE void each_row(const F& f) const {
 #pragma unroll 1
-    for (int y = y_; y < height_; y += rows_) f(y);
+    for (int y = y_; y < height_; y += plan_.strip_rows) f(y);
   }
 
   // Calls f(y, x) for every vector.
@@ -251,9 +258,21 @@ class Strips {
   }
 
  private:
-  int height_, padded_;
+  const Plan& plan_;
+  const int height_;
   int x_, y_;
-  int columns_, rows_;  // from one vector to the next
+};
+
+// The same number, as far as the compiler knows another one: what follows from it is computed where
+// it is needed instead of before a loop, where it would have to be kept.
+HHD_DEVICE int anew(int n) {
+  asm volatile("" : "+r"(n));
+  return n;
+}
+
+// One of a block's joints: of instance b the k-th, of the block's own number `at`.
+struct Joint {
+  int b, k, at;
 };
 
 // What a block sees of its maps.
@@ -264,17 +283,25 @@ class Block {
       : plan(plan),
         height(static_cast<int>(maps.size[2])),
         width(static_cast<int>(maps.size[3])),
-        b(block_index() / plan.groups),
-        k(block_index() % plan.groups * plan.joints),
-        count(static_cast<int>(min_of<int64_t>(plan.joints, maps.size[1] - k))) {}
+        maps_(maps) {}
+
+  // The first of the block's joints, and how many they are. A grid has fewer blocks than 2^31.
+  HHD_DEVICE Joint first() const {
+    const int index = anew(static_cast<int>(block_index())), groups = static_cast<int>(plan.groups);
+    return {index / groups, index % groups * plan.joints, 0};
+  }
+  HHD_DEVICE int count() const {
+    return min_of(plan.joints, static_cast<int>(maps_.size[1]) - first().k);
+  }
 
   // Copies the joints' maps into their planes, of each joint's the one numbered `which`. Padding
   // becomes `fill`. A barrier must follow.
   HHD_DEVICE void stage(const View& v, bool wide, T fill, int which = 0) const {
     if (!plan.staged) return;
-    const T* global = elements<T>(v, offset_of(v, b, k));
+    const T* global = elements<T>(v, offset_of(v, first().b, first().k));
     if (!wide) return stage_elements(v, global, fill, which);
-    for (int j = 0; j < count; ++j, global += v.stride[1]) {
+    const int joints = count();
+    for (int j = 0; j < joints; ++j, global += v.stride[1]) {
       T* to = shared_memory<T>() + plane(j, which);
       strips(thread_index(), block_threads()).each_vector([&](int y, int x) {
         copy_async(to + y * plan.padded + x, global + y * v.stride[2] + x);
@@ -287,48 +314,53 @@ class Block {
   HHD_DEVICE void flush(const View& v) const {
     if (!plan.through_planes) return;
     barrier();
-    T* global = elements<T>(v, offset_of(v, b, k));
+    T* global = elements<T>(v, offset_of(v, first().b, first().k));
 #pragma unroll 4
     for (Elements at(*this, v); at.more(); at.next()) {
-      if (at.x() < width) store(global + at.offset(v), shared_memory<T>()[at.in_planes()]);
+      if (at.x() < width)
+        store(global + at.offset(v), shared_memory<T>()[plane(0, 0) + at.in_planes()]);
     }
   }
 
-  HHD_DEVICE Source<T> source(const View& v, bool wide, int j, int which = 0) const {
-    const int at = plan.staged ? plane(j, which) : -1;
-    return {v, offset_of(v, b, k + j), at, wide, height, width, plan.padded};
+  HHD_DEVICE Source<T> source(const View& v, bool wide, Joint joint, int which = 0) const {
+    const int at = plan.staged ? plane(joint.at, which) : -1;
+    return {v, offset_of(v, joint.b, joint.k), at, wide, height, width, plan.padded};
   }
 
-  HHD_DEVICE Sink<T> sink(const View& v, int j) const {
-    const int at = plan.through_planes ? plane(j, 0) : -1;
-    return {v, offset_of(v, b, k + j), at, plan.wide_out, width, plan.padded};
+  HHD_DEVICE Sink<T> sink(const View& v, Joint joint) const {
+    const int at = plan.through_planes ? plane(joint.at, 0) : -1;
+    return {v, offset_of(v, joint.b, joint.k), at, plan.wide_out, width, plan.padded};
   }
 
   HHD_DEVICE Strips strips(int thread, int threads) const {
-    return {thread, threads, height, plan.padded, kLanes<T>};
+    return {plan, thread, threads, height, kLanes<T>};
   }
 
-  // Calls f(team, j, memory) for the maps that this thread's team handles; `memory` is the team's
-  // own, bytes from the start of shared memory.
+  // Calls f(team, joint, memory) for the maps that this thread's team handles; `memory` is the
+  // team's own, bytes from the start of shared memory.
   template <class F>
   HHD_DEVICE void each_map(const F& f) const {
-    const int number = thread_index() / plan.team_threads;
-    Team<Accumulator<T>> team(thread_index() % plan.team_threads, plan.team_threads,
-                              static_cast<int>(plan.scratch_at));
-    const int memory = static_cast<int>(plan.team_at + number * plan.team_bytes);
 #pragma unroll 1
-    for (int j = number; j < count; j += block_threads() / plan.team_threads) f(team, j, memory);
+    for (int j = thread_index() / plan.team_threads; j < count();
+         j += block_threads() / plan.team_threads) {
+      const int thread = anew(thread_index()), number = thread / plan.team_threads;
+      Team<Accumulator<T>> team(thread % plan.team_threads, plan.team_threads);
+      Joint joint = first();
+      joint.at = anew(j);
+      joint.k += joint.at;
+      f(team, joint, kScratchBytes + number * static_cast<int>(plan.team_bytes));
+      if (plan.grouped) warp_barrier();  // before the next joint takes the team's memory
+    }
   }
 
   const Plan& plan;
   const int height, width;
-  const int64_t b, k;  // the first joint
-  const int count;
 
  private:
   // A place in shared memory, elements.
   HHD_DEVICE int plane(int j, int which) const {
-    return (j * plan.planes + which) * static_cast<int>(plan.plane);
+    return static_cast<int>(plan.planes_at) +
+           (j * plan.planes + which) * static_cast<int>(plan.plane);
   }
 
   // The elements of a block's maps, padding included, that a thread takes: neighbours in memory
@@ -340,7 +372,8 @@ class Block {
           end_(transposed_ ? block.plan.padded : block.height),
           padded_(block.plan.padded),
           planes_(static_cast<int>(block.plan.plane) * block.plan.planes),
-          at_(thread_index(), block_threads(), transposed_ ? block.height : padded_, block.count) {}
+          at_(thread_index(), block_threads(), transposed_ ? block.height : padded_,
+              block.count()) {}
 
     HHD_DEVICE bool more() const { return at_.outer < end_; }
     HHD_DEVICE void next() { at_.next(); }
@@ -358,6 +391,8 @@ class Block {
     int end_, padded_, planes_;
     Walk at_;
   };
+
+  const View& maps_;
 
   HHD_DEVICE void stage_elements(const View& v, const T* global, T fill, int which) const {
     // Eight elements a thread are under way at once: no store may come between their loads.

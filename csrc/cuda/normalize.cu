@@ -35,17 +35,17 @@ HHD_DEVICE A dividend(Normalize kind, const Exponential<A>& exponential, A s) {
 }
 
 template <class T>
-HHD_KERNEL void HHD_LAUNCH_BOUNDS(kMaxThreads, 2)
+HHD_KERNEL void HHD_LAUNCH_BOUNDS(kMaxThreads, kMinBlocks)
     normalize_kernel(Plan plan, View x, View out, Normalize kind, Beta<Accumulator<T>> beta,
                      Accumulator<T> eps) {
   using A = Accumulator<T>;
   const Block<T> block(plan, x);
   block.stage(x, plan.wide_in, narrow<T>(-kInfinity<A>));
   barrier();
-  block.each_map([&](Team<A>& team, int j, int) {
+  block.each_map([&](Team<A>& team, Joint joint, int) {
     const Strips strips = block.strips(team.thread, team.threads);
-    const Source<T> map = block.source(x, plan.wide_in, j);
-    const Sink<T> sink = block.sink(out, j);
+    const Source<T> map = block.source(x, plan.wide_in, joint);
+    const Sink<T> sink = block.sink(out, joint);
     const Divisor<A> divisor = find_divisor(team, map, strips, kind, beta, eps);
     each_vector(map, strips, [&](int y, int column, const A(&s)[kLanes<T>]) {
       A v[kLanes<T>];
@@ -59,7 +59,7 @@ HHD_KERNEL void HHD_LAUNCH_BOUNDS(kMaxThreads, 2)
 }
 
 template <class T>
-HHD_KERNEL void HHD_LAUNCH_BOUNDS(kMaxThreads, 2)
+HHD_KERNEL void HHD_LAUNCH_BOUNDS(kMaxThreads, kMinBlocks)
     normalize_backward_kernel(Plan plan, View grad, bool wide_grad, View x, View out,
                               Normalize kind, Beta<Accumulator<T>> beta, Accumulator<T> eps) {
   using A = Accumulator<T>;
@@ -67,11 +67,11 @@ HHD_KERNEL void HHD_LAUNCH_BOUNDS(kMaxThreads, 2)
   block.stage(x, plan.wide_in, narrow<T>(-kInfinity<A>), 0);
   block.stage(grad, wide_grad, narrow<T>(0), 1);
   barrier();
-  block.each_map([&](Team<A>& team, int j, int) {
+  block.each_map([&](Team<A>& team, Joint joint, int) {
     const Strips strips = block.strips(team.thread, team.threads);
-    const Source<T> map = block.source(x, plan.wide_in, j, 0);
-    const Source<T> upstream = block.source(grad, wide_grad, j, 1);
-    const Sink<T> sink = block.sink(out, j);
+    const Source<T> map = block.source(x, plan.wide_in, joint, 0);
+    const Source<T> upstream = block.source(grad, wide_grad, joint, 1);
+    const Sink<T> sink = block.sink(out, joint);
     const Divisor<A> divisor = find_divisor(team, map, strips, kind, beta, eps);
     // The upstream gradient along the map, where the divisor depends on it.
     A along[1] = {0};

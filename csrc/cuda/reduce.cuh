@@ -6,11 +6,15 @@
 
 namespace hhd::cuda {
 
-inline constexpr int kMaxThreads = 512;
+// Two such blocks an SM leave a thread 96 registers, enough for every kernel in float32 not to
+// spill.
+inline constexpr int kMaxThreads = 320;
+inline constexpr int kMinBlocks = 2;
 inline constexpr int kMaxWarps = kMaxThreads / kWarp;
-// What one reduction exchanges between a block's warps: this many numbers a warp.
+// What one reduction exchanges between a block's warps: this many numbers a warp. It is the first
+// thing in shared memory.
 inline constexpr int kMaxSums = 4;
-inline constexpr int64_t kScratchBytes = 2 * kMaxWarps * kMaxSums * 8;
+inline constexpr int kScratchBytes = 2 * kMaxWarps * kMaxSums * 8;
 
 // Every lane gets the sums over the warp.
 template <class A, int N>
@@ -40,9 +44,7 @@ inline constexpr int64_t kNowhere = INT64_MAX;
 template <class A>
 class Team {
  public:
-  // `scratch`: where the block has kScratchBytes of shared memory.
-  HHD_DEVICE Team(int thread, int threads, int scratch)
-      : thread(thread), threads(threads), scratch_(scratch) {}
+  HHD_DEVICE Team(int thread, int threads) : thread(thread), threads(threads) {}
 
   HHD_DEVICE int lane() const { return thread % kWarp; }
   HHD_DEVICE int warp() const { return thread / kWarp; }
@@ -114,13 +116,11 @@ class Team {
   // yet none can be two ahead, since each exchange has a barrier.
   template <class Part>
   HHD_DEVICE Part* scratch() {
-    odd_ = !odd_;
-    const int half = odd_ ? static_cast<int>(kScratchBytes / 2) : 0;
-    return reinterpret_cast<Part*>(shared_memory<char>() + scratch_ + half);
+    half_ ^= kScratchBytes / 2;
+    return reinterpret_cast<Part*>(shared_memory<char>() + half_);
   }
 
-  const int scratch_;
-  bool odd_ = false;
+  int half_ = 0;
 };
 
 }  // namespace hhd::cuda

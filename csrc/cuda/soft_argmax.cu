@@ -57,39 +57,39 @@ HHD_DEVICE SoftArgmax<Accumulator<T>> compute(Team<Accumulator<T>>& team, const 
 }
 
 template <class T>
-HHD_KERNEL void HHD_LAUNCH_BOUNDS(kMaxThreads, 2)
+HHD_KERNEL void HHD_LAUNCH_BOUNDS(kMaxThreads, kMinBlocks)
     soft_argmax_kernel(Plan plan, View logits, View coords, View confidence,
                        Beta<Accumulator<T>> beta, int64_t window) {
   using A = Accumulator<T>;
   const Block<T> block(plan, logits);
   block.stage(logits, plan.wide_in, narrow<T>(-kInfinity<A>));
   barrier();
-  block.each_map([&](Team<A>& team, int j, int) {
-    const Source<T> map = block.source(logits, plan.wide_in, j);
+  block.each_map([&](Team<A>& team, Joint joint, int) {
+    const Source<T> map = block.source(logits, plan.wide_in, joint);
     const SoftArgmax<A> found =
         compute(team, map, block.strips(team.thread, team.threads), beta, window);
     if (team.warp() != 0) return;
     const A near = mass_around(team, map, found.exponential, found.mass, found.x, found.y);
     if (team.lane() != 0) return;
-    write_point(coords, block.b, block.k + j, Point<A>{found.x, found.y});
-    store(elements<A>(confidence, offset_of(confidence, block.b, block.k + j)), near);
+    write_point(coords, joint.b, joint.k, Point<A>{found.x, found.y});
+    store(elements<A>(confidence, offset_of(confidence, joint.b, joint.k)), near);
   });
 }
 
 template <class T>
-HHD_KERNEL void HHD_LAUNCH_BOUNDS(kMaxThreads, 2)
+HHD_KERNEL void HHD_LAUNCH_BOUNDS(kMaxThreads, kMinBlocks)
     soft_argmax_backward_kernel(Plan plan, View grad_coords, View logits, View out,
                                 Beta<Accumulator<T>> beta, int64_t window) {
   using A = Accumulator<T>;
   const Block<T> block(plan, logits);
   block.stage(logits, plan.wide_in, narrow<T>(-kInfinity<A>));
   barrier();
-  block.each_map([&](Team<A>& team, int j, int) {
+  block.each_map([&](Team<A>& team, Joint joint, int) {
     const Strips strips = block.strips(team.thread, team.threads);
-    const Source<T> map = block.source(logits, plan.wide_in, j);
-    const Sink<T> sink = block.sink(out, j);
+    const Source<T> map = block.source(logits, plan.wide_in, joint);
+    const Sink<T> sink = block.sink(out, joint);
     const SoftArgmax<A> found = compute(team, map, strips, beta, window);
-    const Point<A> upstream = read_point<A>(grad_coords, block.b, block.k + j);
+    const Point<A> upstream = read_point<A>(grad_coords, joint.b, joint.k);
     const A gx = upstream.x * (beta.value / found.sum), gy = upstream.y * (beta.value / found.sum);
     each_vector(map, strips, [&](int y, int x, const A(&s)[kLanes<T>]) {
       A v[kLanes<T>];

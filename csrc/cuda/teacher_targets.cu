@@ -5,7 +5,7 @@ namespace hhd::cuda {
 namespace {
 
 template <class T>
-HHD_KERNEL void HHD_LAUNCH_BOUNDS(kMaxThreads, 2)
+HHD_KERNEL void HHD_LAUNCH_BOUNDS(kMaxThreads, kMinBlocks)
     teacher_targets_kernel(Plan plan, View maps, View centers, View windows, View confidence,
                            Window window, Normalize kind, Refine refine, Accumulator<T> eps,
                            Beta<Accumulator<T>> beta, GaussianKernel blur) {
@@ -13,9 +13,9 @@ HHD_KERNEL void HHD_LAUNCH_BOUNDS(kMaxThreads, 2)
   const Block<T> block(plan, maps);
   block.stage(maps, plan.wide_in, narrow<T>(-kInfinity<A>));
   barrier();
-  block.each_map([&](Team<A>& team, int j, int) {
-    const int64_t b = block.b, k = block.k + j;
-    const Source<T> map = block.source(maps, plan.wide_in, j);
+  block.each_map([&](Team<A>& team, Joint joint, int) {
+    const int b = joint.b, k = joint.k;
+    const Source<T> map = block.source(maps, plan.wide_in, joint);
     const Strips strips = block.strips(team.thread, team.threads);
     const TeacherPeak<A> peak = teacher_peak(team, map, strips, refine, blur);
     const Exponential<A> exponential{peak.max, beta};
