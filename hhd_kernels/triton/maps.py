@@ -223,9 +223,8 @@ def peak_of(m, top, WHOLE: tl.constexpr):
         found = smallest(tl.where(is_top, index, NOWHERE))
         y_here = smallest(i) + found // COLUMNS
         x_here = smallest(x) + found % COLUMNS
-        # Tiles lie side by side: a later one may hold an earlier pixel of the same row.
-        before = (y_here < best_y) | ((y_here == best_y) & (x_here < best_x))
-        take = (found < NOWHERE) & before
+        # Tiles lie side by side: a later one may hold an earlier row's pixel.
+        take = (found < NOWHERE) & (y_here < best_y)
         best_y = tl.where(take, y_here, best_y)
         best_x = tl.where(take, x_here, best_x)
     return tl.where(best_y == 2147483647, 0, best_y), best_x

@@ -1,7 +1,7 @@
 """Every Triton kernel compiles for every GPU within its budget, with 64-bit offsets.
 
 HHD_TRITON_TARGETS=all compiles every case for every target, which takes minutes the first time;
-without it, all kernels for one GPU of each maker, and the joint loss for all.
+without it, one dtype of all kernels for one GPU of each maker, and the joint loss for all.
 """
 
 import json

@@ -12,59 +12,58 @@ sampling, divergence and way of locating.
 import os
 import subprocess
 import sys
+from itertools import product
 from pathlib import Path
 
 import pytest
 
+from kernels.samples import BORDERS, SAMPLINGS
+
 pytest.importorskip("triton", reason="Triton is not installed")
 
 ROOT = Path(__file__).resolve().parents[2]
-SELECTED = {
-    "every op, dtype and layout": ["kernels/test_parity.py"],
-    "any call": [
-        f"kernels/test_{name}"
-        for name in (
-            "normalize.py::test_any_map",
-            "soft_argmax.py::test_any_map",
-            "locate_teacher.py::test_peak",
-            "locate_teacher.py::test_dark_of_any_map_is_finite_and_on_the_map",
-            "locate_student.py::test_any_map",
-            "locate_student.py::test_published_below_and_above_the_bound",
-            "crop.py::test_any_window",
-            "teacher_targets.py::test_any_map",
-            "hhd_loss.py::test_any_call",
-            "hhd_loss.py::test_geometry",
-            "hhd_loss.py::test_kl_of_extreme_logits_is_exact",
-            "hhd_loss.py::test_kl_counts_an_empty_mass_as_tiny",
-            "joint_loss.py::test_any_call",
-            "joint_loss.py::test_one_pass_is_the_same_loss_and_gradient",
-        )
-    ],
-    "contracts": [
-        f"kernels/test_contract_{name}"
-        for name in (
-            "edges.py::test_empty_batch",
-            "edges.py::test_smallest_maps",
-            "edges.py::test_weights_select",
-            "edges.py::test_weights_select_coordinates",
-            "edges.py::test_nan_stays_in_its_own_map",
-            "edges.py::test_a_pixel_of_minus_infinity_is_legal",
-            "determinism.py::test_every_output_is_written",
-            "determinism.py::test_skipped_joints_are_written_too",
-            "derivatives.py",
-            "autograd.py::test_second_derivatives_are_refused_by_name",
-            "compile.py::test_equals_eager",
-        )
-    ],
-    "what is Triton's": ["triton_backend/interpreted"],
-}
+# Each border and sampling, with each window and reduction in turn.
+GEOMETRY = [
+    f"{('official', 'mean')[n % 2]}-window{n % 3}-{sampling}-{border}"
+    for n, (sampling, border) in enumerate(product(SAMPLINGS, BORDERS))
+]
+COMPILED = ["hhd_loss kl", "soft_argmax", "target windows"]
+SELECTED = [
+    "kernels/test_parity.py",
+    "kernels/test_normalize.py::test_any_map",
+    "kernels/test_soft_argmax.py::test_any_map",
+    "kernels/test_locate_teacher.py::test_peak",
+    "kernels/test_locate_teacher.py::test_dark_of_any_map_is_finite_and_on_the_map",
+    "kernels/test_locate_student.py::test_any_map",
+    "kernels/test_locate_student.py::test_published_below_and_above_the_bound",
+    "kernels/test_crop.py::test_any_window",
+    "kernels/test_teacher_targets.py::test_any_map",
+    *(f"kernels/test_hhd_loss.py::test_geometry[triton-{case}]" for case in GEOMETRY),
+    "kernels/test_hhd_loss.py::test_any_call",
+    "kernels/test_hhd_loss.py::test_kl_of_extreme_logits_is_exact",
+    "kernels/test_hhd_loss.py::test_kl_counts_an_empty_mass_as_tiny",
+    "kernels/test_joint_loss.py::test_any_call",
+    "kernels/test_joint_loss.py::test_one_pass_is_the_same_loss_and_gradient",
+    "kernels/test_contract_edges.py::test_empty_batch",
+    "kernels/test_contract_edges.py::test_smallest_maps",
+    "kernels/test_contract_edges.py::test_weights_select",
+    "kernels/test_contract_edges.py::test_weights_select_coordinates",
+    "kernels/test_contract_edges.py::test_nan_stays_in_its_own_map",
+    "kernels/test_contract_edges.py::test_a_pixel_of_minus_infinity_is_legal",
+    "kernels/test_contract_determinism.py::test_every_output_is_written",
+    "kernels/test_contract_determinism.py::test_skipped_joints_are_written_too",
+    "kernels/test_contract_derivatives.py::test_a_handed_out_gradient_may_be_changed",
+    "kernels/test_contract_derivatives.py::test_other_derivatives_are_refused_by_name",
+    "kernels/test_contract_autograd.py::test_second_derivatives_are_refused_by_name",
+    *(f"kernels/test_contract_compile.py::test_equals_eager[triton-{name}]" for name in COMPILED),
+    "triton_backend/interpreted",
+]
 
 
-@pytest.mark.parametrize("what", SELECTED)
-def test_interpreted(what: str) -> None:
+def test_interpreted() -> None:
     run = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-rf", "-p", "no:cacheprovider", "-W", "ignore"]
-        + [f"tests/{name}" for name in SELECTED[what]],
+        + [f"tests/{name}" for name in SELECTED],
         cwd=ROOT,
         capture_output=True,
         text=True,

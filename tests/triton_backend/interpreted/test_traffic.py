@@ -115,8 +115,11 @@ def measure(name: str, dtype: torch.dtype, layout: str) -> tuple[float, float, i
 
 
 @pytest.mark.usefixtures("as_on_a_gpu")
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(
+    ("name", "dtype"),
+    [*((name, torch.float32) for name in CASES), ("joint_loss and gradient", torch.bfloat16)],
+    ids=str,
+)
 def test_budget(backend: str, name: str, dtype: torch.dtype) -> None:
     _, _, unique, requested = measure(name, dtype, "contiguous")
     maps = CASES[name].budget * B * K * H * W * dtype.itemsize // SECTOR
