@@ -300,4 +300,5 @@ def normalise_images(images: torch.Tensor) -> torch.Tensor:
     """uint8 [B, 3, H, W] RGB -> float32 by ImageNet's mean and deviation, on the same device."""
     mean = torch.tensor(RGB_MEAN, device=images.device).view(1, 3, 1, 1)
     std = torch.tensor(RGB_STD, device=images.device).view(1, 3, 1, 1)
-    return (images.float() - mean) / std
+    # uint8 - float32 is float32 in one pass.
+    return (images - mean).div_(std)
