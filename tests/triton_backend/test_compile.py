@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+import support
 from triton_backend.budgets import over_budget, read
 
 pytest.importorskip("triton", reason="Triton is not installed")
@@ -27,15 +28,19 @@ NVIDIA = ("sm_80", "sm_90", "sm_100", "sm_120")
 def compiled() -> list[dict[str, Any]]:
     """What `compile.py` prints, from a process that has a stand-in for Triton's driver."""
     options = ["--all"] if os.environ.get("HHD_TRITON_TARGETS") == "all" else []
-    environment = {**os.environ, "TRITON_INTERPRET": "0"}
+    return [json.loads(line) for line in printed("compile.py", *options)]
+
+
+def printed(script: str, *options: str) -> list[str]:
+    """What a script of this folder prints, line by line."""
     run = subprocess.run(
-        [sys.executable, str(HERE / "compile.py"), *options],
+        [sys.executable, str(HERE / script), *options],
         capture_output=True,
         text=True,
-        env=environment,
+        env={**os.environ, "TRITON_INTERPRET": "0", "PYTHONPATH": str(HERE.parent)},
     )
     assert run.returncode == 0, run.stderr[-4000:]
-    return [json.loads(line) for line in run.stdout.splitlines()]
+    return run.stdout.splitlines()
 
 
 def test_registers_spills_and_shared_memory(compiled: list[dict[str, Any]]) -> None:
@@ -61,6 +66,12 @@ def test_the_joint_loss_spills_nothing(compiled: list[dict[str, Any]]) -> None:
 def test_offsets_have_64_bits(compiled: list[dict[str, Any]]) -> None:
     narrow = {kernel["case"]: kernel["narrow offsets"] for kernel in compiled}
     assert not any(narrow.values()), narrow
+
+
+def test_every_option_passes_the_front_end() -> None:
+    """The interpreter forgives what a compiler refuses."""
+    ops = {line.split(" ")[0] for line in printed("frontend.py")}
+    assert ops == set(support.schema_ops())
 
 
 def test_a_regression_is_told_with_both_figures() -> None:
