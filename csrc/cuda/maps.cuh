@@ -300,11 +300,12 @@ class Block {
     if (!plan.staged) return;
     const T* global = elements<T>(v, offset_of(v, first().b, first().k));
     if (!wide) return stage_elements(v, global, fill, which);
-    const int joints = count();
-    for (int j = 0; j < joints; ++j, global += v.stride[1]) {
+    const int joints = count(), team = thread_index() / plan.team_threads;
+    for (int j = team; j < joints; j += block_threads() / plan.team_threads) {
       T* to = shared_memory<T>() + plane(j, which);
-      strips(thread_index(), block_threads()).each_vector([&](int y, int x) {
-        copy_async(to + y * plan.padded + x, global + y * v.stride[2] + x);
+      const T* from = global + j * v.stride[1];
+      strips(thread_index() % plan.team_threads, plan.team_threads).each_vector([&](int y, int x) {
+        copy_async(to + y * plan.padded + x, from + y * v.stride[2] + x);
       });
     }
     await_copies();
