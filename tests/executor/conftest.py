@@ -3,10 +3,20 @@
 from collections.abc import Iterator
 
 import pytest
+import torch
 
 from executor import build
 from executor.library import Library
 from sanitize.process import Process
+
+
+@pytest.fixture(scope="package", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Eager PyTorch on maps this small only loses by threads."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")
