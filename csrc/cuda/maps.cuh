@@ -6,9 +6,10 @@
 // of n joints meets 1 + (n - 1) / 8 sectors of each pixel on average, so m groups ask for
 // m + (17 - m) / 8 where 17 / 8 are unique: 1.8 times the unique ones for two groups, 2.2 for
 // three. The whole instance in float32 (209 KB) fits no shared memory but sm_90's and sm_100's, and
-// there leaves nothing to overlap with; so a group is as large as lets two blocks share an SM: 9
-// joints on sm_90 and sm_100, 6 on sm_80, 4 on sm_120, and twice as many in 16-bit storage. The
-// groups of an instance run side by side and L2 answers the sectors they share.
+// there leaves nothing to overlap with; so a group is as large as lets two blocks share an SM. For
+// 64x48 in float32 that is 9 joints on sm_90 and sm_100 (6 where the loss's windows take their part
+// of the memory), 6 on sm_80 and 4 on sm_120 (3); in 16-bit storage twice as many, all 17 on sm_90
+// and sm_100. The groups of an instance run side by side and L2 answers the sectors they share.
 //
 // A map that does not fit on chip is read again wherever it is needed, by the same code.
 #pragma once
