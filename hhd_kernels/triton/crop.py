@@ -9,6 +9,7 @@ from hhd_kernels.triton import launch
 from hhd_kernels.triton.locate import load_point
 from hhd_kernels.triton.maps import at, joints_of_program, open_map, pixels_of, tiles, write
 from hhd_kernels.triton.window import (
+    NEAREST,
     SKIP,
     adjoint,
     axis_at,
@@ -18,7 +19,6 @@ from hhd_kernels.triton.window import (
     leaves,
     pixel_of,
     source_of,
-    taps,
 )
 
 
@@ -71,8 +71,8 @@ def crop_kernel(
         from_x, in_x = source_of(columns, c, CELLS_X, SAMPLING, BORDER)
         filled = in_y & in_x & exists
         value = tl.zeros(filled.shape, A)
-        for TAP_Y in tl.static_range(taps(SAMPLING)):
-            for TAP_X in tl.static_range(taps(SAMPLING)):
+        for TAP_Y in tl.static_range(1 if SAMPLING == NEAREST else 2):
+            for TAP_X in tl.static_range(1 if SAMPLING == NEAREST else 2):
                 weight, s = pixel_of(m, rows, columns, from_y, from_x, TAP_Y, TAP_X, filled)
                 # Not s * 0: the pixel under a tap of weight 0 may be NaN.
                 value += tl.where(filled & (weight > 0), s * weight, 0.0)

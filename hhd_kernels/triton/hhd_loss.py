@@ -41,6 +41,7 @@ from hhd_kernels.triton.maps import (
 )
 from hhd_kernels.triton.teacher_targets import divisor_of, normalized_cell
 from hhd_kernels.triton.window import (
+    NEAREST,
     ZEROS,
     cell_tile,
     folded,
@@ -52,7 +53,6 @@ from hhd_kernels.triton.window import (
     readings_of,
     source_of,
     tap_weight,
-    taps,
     uncovered_of,
 )
 
@@ -111,13 +111,13 @@ def kl_cell(m, rows, columns, n, c, filled, beta, SAMPLING: tl.constexpr):
     The sum is 0 for a cell without mass.
     """
     cell_top = tl.full(filled.shape, -INFINITY, m.pixels.dtype)
-    for TAP_Y in tl.static_range(taps(SAMPLING)):
-        for TAP_X in tl.static_range(taps(SAMPLING)):
+    for TAP_Y in tl.static_range(1 if SAMPLING == NEAREST else 2):
+        for TAP_X in tl.static_range(1 if SAMPLING == NEAREST else 2):
             _, s = pixel_of(m, rows, columns, n, c, TAP_Y, TAP_X, filled)
             cell_top = tl.maximum(cell_top, s)
     mass = tl.zeros(filled.shape, m.pixels.dtype)
-    for TAP_Y in tl.static_range(taps(SAMPLING)):
-        for TAP_X in tl.static_range(taps(SAMPLING)):
+    for TAP_Y in tl.static_range(1 if SAMPLING == NEAREST else 2):
+        for TAP_X in tl.static_range(1 if SAMPLING == NEAREST else 2):
             weight, s = pixel_of(m, rows, columns, n, c, TAP_Y, TAP_X, filled)
             share = weight * tl.exp((s - cell_top) * beta)
             mass += tl.where(s == -INFINITY, 0.0, share)
@@ -311,8 +311,8 @@ def window_part(
     A: tl.constexpr = m.pixels.dtype
     POSITIVE: tl.constexpr = DIVERGENCE == KL
     result = tl.zeros(s.shape, A)
-    for TAP_Y in tl.static_range(taps(SAMPLING)):
-        for TAP_X in tl.static_range(taps(SAMPLING)):
+    for TAP_Y in tl.static_range(1 if SAMPLING == NEAREST else 2):
+        for TAP_X in tl.static_range(1 if SAMPLING == NEAREST else 2):
             n, c = p - TAP_Y, q - TAP_X
             weight = tap_weight(rows, TAP_Y) * tap_weight(columns, TAP_X)
             here = is_inside(rows, n) & is_inside(columns, c) & exists

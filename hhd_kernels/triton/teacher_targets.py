@@ -23,7 +23,7 @@ from hhd_kernels.triton.maps import (
     softmax_of,
     write,
 )
-from hhd_kernels.triton.window import cell_tile, pixel_of, source_of, taps
+from hhd_kernels.triton.window import NEAREST, cell_tile, pixel_of, source_of
 
 
 @triton.jit
@@ -55,8 +55,8 @@ def normalized_cell(
 ):
     """The normalised map, before its divisor, at cells on the map; 0 where not `filled`."""
     value = tl.zeros(filled.shape, m.pixels.dtype)
-    for TAP_Y in tl.static_range(taps(SAMPLING)):
-        for TAP_X in tl.static_range(taps(SAMPLING)):
+    for TAP_Y in tl.static_range(1 if SAMPLING == NEAREST else 2):
+        for TAP_X in tl.static_range(1 if SAMPLING == NEAREST else 2):
             weight, s = pixel_of(m, rows, columns, n, c, TAP_Y, TAP_X, filled)
             if KIND == SOFTMAX:
                 s = tl.exp((s - top) * beta)

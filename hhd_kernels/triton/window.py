@@ -107,15 +107,6 @@ def reader_of(
 
 
 @triton.jit
-def taps(SAMPLING: tl.constexpr):
-    """How many pixels a cell reads per axis."""
-    if SAMPLING == NEAREST:
-        return 1
-    else:
-        return 2
-
-
-@triton.jit
 def tap_weight(a, TAP: tl.constexpr):
     """The weight of a cell's lower (0) or upper (1) pixel."""
     return a.fraction if TAP == 1 else 1 - a.fraction
@@ -154,7 +145,7 @@ def uncovered_of(rows, columns, i, x, SAMPLING: tl.constexpr):
 def readings_of(a, p, N: tl.constexpr, SAMPLING: tl.constexpr, BORDER: tl.constexpr):
     """How often all cells together, mirrored ones included, read pixel start + p."""
     readings = tl.zeros((p + a.start).shape, a.fraction.dtype)
-    for TAP in tl.static_range(taps(SAMPLING)):
+    for TAP in tl.static_range(1 if SAMPLING == NEAREST else 2):
         for MIRRORED in tl.static_range(1 if BORDER == ZEROS else 2):
             _, reads = reader_of(a, p - TAP, MIRRORED, N, SAMPLING, BORDER)
             reads &= is_inside(a, p - TAP)
@@ -223,8 +214,8 @@ def adjoint(
 ):
     """What a stored window gives back to pixel (start + p, start + q): each cell by its taps."""
     result = tl.zeros((p + q + y.start).shape, A)
-    for TAP_Y in tl.static_range(taps(SAMPLING)):
-        for TAP_X in tl.static_range(taps(SAMPLING)):
+    for TAP_Y in tl.static_range(1 if SAMPLING == NEAREST else 2):
+        for TAP_X in tl.static_range(1 if SAMPLING == NEAREST else 2):
             weight = tap_weight(y, TAP_Y) * tap_weight(x, TAP_X)
             n, c = p - TAP_Y, q - TAP_X
             cell = folded(view, origin, y, x, n, c, exists, N, M, SAMPLING, BORDER, False, A)
