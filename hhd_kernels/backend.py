@@ -76,15 +76,14 @@ def resolve(op: str, tensor: Tensor) -> str:
     """
     device = tensor.device.type
     if _chosen is None:
-        name = "cpu" if device == "meta" else device
-        if name == "cpu" and _CAPABILITY_ERROR is not None:
+        name = _default(device)
+        if name is None:
             raise RuntimeError(f"hhd_kernels.{op}: {_CAPABILITY_ERROR}")
-        for candidate in _candidates(name):
-            if obstacle(candidate, device) is None:
-                _refuse_other_derivatives(op, tensor)
-                return candidate
-        _tell(device)
-        return "reference"
+        if name == "reference":
+            _tell(device)
+        else:
+            _refuse_other_derivatives(op, tensor)
+        return name
     reason = obstacle(_chosen, device)
     if reason is not None:
         raise RuntimeError(f"hhd_kernels.{op}: the backend {_chosen!r} cannot run: {reason}")
@@ -93,11 +92,16 @@ def resolve(op: str, tensor: Tensor) -> str:
     return _chosen
 
 
-def _candidates(native: str) -> list[str]:
-    """The fused backends that a device's tensors may run on unasked, the preferred first."""
+def _default(device: str) -> str | None:
+    """What runs on a device's tensors unasked; None where the chosen instruction set cannot."""
+    native = "cpu" if device == "meta" else device
     if native == "cpu":
-        return ["cpu"]
-    return [native, "triton"] if native in BACKENDS else ["triton"]
+        candidates = ["cpu"]
+        if _CAPABILITY_ERROR is not None:
+            return None
+    else:
+        candidates = [native, "triton"] if native in BACKENDS else ["triton"]
+    return next((name for name in candidates if obstacle(name, device) is None), "reference")
 
 
 def ops(op: str, tensor: Tensor) -> Any:
@@ -213,10 +217,9 @@ def explain(op: str, *tensors: Tensor) -> Explanation:
         backend = _chosen if obstacles[_chosen] is None else None
         cause = "chosen with use_backend or HHD_BACKEND"
     else:
-        native = "cpu" if device == "meta" else device
-        fast = [name for name in _candidates(native) if obstacles[name] is None]
-        backend = fast[0] if fast else "reference"
-        cause = f"the default for {device}" if fast else "nothing faster can run"
+        backend = _default(device)
+        fused = backend not in (None, "reference")
+        cause = f"the default for {device}" if fused else "nothing faster can run"
     reasons = {
         name: f"runs: {cause}"
         if name == backend

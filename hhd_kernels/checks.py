@@ -32,6 +32,9 @@ def tensor(name: str, value: Any) -> None:
     """Raise unless `value` is a floating-point tensor the ops can read."""
     if not isinstance(value, Tensor):
         raise TypeError(f"{name} is a {type(value).__name__}; it takes a torch.Tensor")
+    if value.layout != torch.strided or value.is_nested:
+        layout = "nested" if value.is_nested else str(value.layout).removeprefix("torch.")
+        raise ValueError(f"{name} is a {layout} tensor; it takes a strided one")
     if value.dtype not in FLOATS:
         raise TypeError(
             f"{name} has dtype {value.dtype}; it takes float16, bfloat16, float32 or float64"

@@ -93,7 +93,8 @@ def hhd_loss(
 
     Returns:
         A scalar, float32 (float64 for float64 logits). Differentiable once, in `student_logits`
-        only.
+        only. It is NaN if a joint of weight other than 0 has a NaN or +inf in its map or window, or
+        a map of -inf throughout; so is then that map's gradient, and no other's.
     """
     options = hhd_options(beta, normalize, divergence, locate, sampling, border, reduction, eps)
     return loss_of(student_logits, targets, weight, options)

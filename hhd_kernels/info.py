@@ -78,7 +78,7 @@ def _host() -> str:
 def _backends() -> dict[str, str]:
     try:
         backend = import_module("hhd_kernels.backend")
-    except ImportError as error:
+    except (ImportError, ValueError) as error:  # ValueError: HHD_BACKEND
         return {"backends": f"none: {error}"}
     devices = {"cpu": "cpu", "cuda": "cuda", "triton": "cuda", "reference": "cpu"}
     return {

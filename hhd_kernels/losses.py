@@ -84,7 +84,12 @@ class _Distillation(nn.Module):
         return targets_of(teacher_maps, self._target)
 
     def _targets_for(self, student: Tensor, teacher: Tensor | TeacherTargets) -> TeacherTargets:
-        if not isinstance(teacher, TeacherTargets):
+        if not isinstance(teacher, (Tensor, TeacherTargets)):
+            raise TypeError(
+                f"teacher is a {type(teacher).__name__}; it takes maps as a torch.Tensor, or"
+                " TeacherTargets"
+            )
+        if isinstance(teacher, Tensor):
             checks.maps("student_logits", student)
             checks.like("teacher", teacher, "student_logits", student, *student.shape[2:])
             return targets_of(teacher, self._target)

@@ -17,7 +17,11 @@ from hhd_kernels.options import Border, Normalize, Refine, Sampling
 
 
 class TeacherTargets(NamedTuple):
-    """A teacher's answer for every joint; none of it carries a gradient."""
+    """A teacher's answer for every joint; none of it carries a gradient.
+
+    They do not say how they were made: a loss takes those of its own `targets`, from maps of its
+    student's size.
+    """
 
     centers: Tensor
     """(x, y) in heatmap pixels, [B, K, 2]."""

@@ -22,6 +22,7 @@ CALLS: dict[str, Refused] = {
     "normalize 3-d": (lambda: hk.normalize(FLAT, "l1"), "x"),
     "normalize integers": (lambda: hk.normalize(INTEGERS, "l1"), "x"),
     "normalize empty map": (lambda: hk.normalize(torch.ones(2, 3, 0, 6), "l1"), "x"),
+    "normalize sparse": (lambda: hk.normalize(MAPS.to_sparse(), "l1"), "x"),
     "normalize kind": (lambda: hk.normalize(MAPS, "l3"), "kind"),
     "normalize complex": (lambda: hk.normalize(MAPS + 0j, "l1"), "x"),
     "normalize eps": (lambda: hk.normalize(MAPS, "l1", eps=0.0), "eps"),
@@ -57,6 +58,7 @@ CALLS: dict[str, Refused] = {
     "targets integers": (lambda: hk.teacher_targets(INTEGERS), "heatmaps"),
     "hhd_loss logits": (lambda: hk.hhd_loss(FLAT, TARGETS), "logits"),
     "hhd_loss batch": (lambda: hk.hhd_loss(MAPS[:1], TARGETS), "centers|targets"),
+    "criterion teacher": (lambda: hk.HHDLoss()(MAPS, None), "TeacherTargets"),
     "hhd_loss tensor": (lambda: hk.hhd_loss(MAPS, MAPS), "targets"),
     "hhd_loss windows": (
         lambda: hk.hhd_loss(MAPS, TARGETS._replace(windows=SETUP.windows[:, :, 0])),

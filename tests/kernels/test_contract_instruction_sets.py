@@ -69,3 +69,10 @@ def test_an_unknown_path_is_refused_by_name() -> None:
     result = run("sse9", "-c", ONE_CALL)
     assert result.returncode != 0
     assert "HHD_CPU_CAPABILITY is 'sse9'" in result.stderr
+
+
+def test_explain_says_that_nothing_runs() -> None:
+    code = "import torch, hhd_kernels as hk; print(hk.explain('crop', torch.ones(1, 1, 2, 2)))"
+    lines = run("sse9", "-c", code).stdout.splitlines()
+    assert lines[0].endswith("runs on nothing")
+    assert any("HHD_CPU_CAPABILITY is 'sse9'" in line for line in lines)

@@ -1,5 +1,9 @@
 """`python -m hhd_kernels.info`: what is built, and what of it a GPU runs."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -50,3 +54,10 @@ def test_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     assert info._gpus(library) == {"cuda:0 A": "sm_90", "cuda:1 B": "sm_80"}
     monkeypatch.setattr(torch.version, "hip", "7.0")
     assert set(info._gpus(library).values()) == {"Triton's kernels"}
+
+
+def test_an_unknown_backend_is_a_line() -> None:
+    command = [sys.executable, "-m", "hhd_kernels.info"]
+    environment = os.environ | {"HHD_BACKEND": "best"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert "none: HHD_BACKEND is 'best'" in done.stdout
