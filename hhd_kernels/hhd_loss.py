@@ -1,7 +1,7 @@
 """The heatmap distillation loss between the student's and the teacher's windows."""
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -9,6 +9,7 @@ from torch import Tensor
 from hhd_kernels import _library, backend, checks
 from hhd_kernels.crop import Axis, Place, place, read, taps
 from hhd_kernels.locate import student_reference
+from hhd_kernels.loss_autograd import call, loss_autograd
 from hhd_kernels.normalize import accumulator, log_softmax, normalized
 from hhd_kernels.options import Border, Divergence, Locate, Normalize, Reduction, Sampling
 from hhd_kernels.teacher_targets import TeacherTargets
@@ -293,152 +294,4 @@ def _backward_in_place_fake(grad: Tensor, factor: Tensor) -> None:
 _library.no_derivative("loss_backward_")
 
 
-def call(ops: Any, op: str, logits: Tensor, *arguments: Any) -> tuple[Tensor, ...]:
-    """Call a loss op of a family so that autograd can have its gradient.
-
-    Normally the forward pass makes the gradient and keeps it. float16 could not hold it before a
-    loss scaler's factor is in it, so there the backward pass makes it, factor included.
-    """
-    wants_grad = torch.is_grad_enabled() and logits.requires_grad
-    keeps_grad = wants_grad and logits.dtype != torch.float16
-    if wants_grad and _is_plain_eager(logits):
-        return _EagerLoss.apply(logits, ops, op, arguments, keeps_grad)
-    return getattr(ops, op)(logits, *arguments, keeps_grad)
-
-
-def _is_plain_eager(x: Tensor) -> bool:
-    """Whether nothing traces or transforms: tracing tensors are subclasses of Tensor."""
-    return type(x) is Tensor and not torch.compiler.is_compiling() and not backend.in_transform()
-
-
-class _EagerLoss(torch.autograd.Function):
-    """The registered autograd of the loss ops, entered without torch.library's own entry.
-
-    That one reads the whole schema again for every argument, on every call: far longer than
-    everything else in Python together. And here the first backward pass can hand out the kept
-    gradient itself, where it is the answer: no pass over memory. Whoever has it may change it, so
-    later passes make their own.
-    """
-
-    @staticmethod
-    def forward(
-        ctx: Any, logits: Tensor, ops: Any, op: str, arguments: tuple[Any, ...], keeps_grad: bool
-    ) -> tuple[Tensor, ...]:
-        output: tuple[Tensor, ...] = getattr(ops, op)(logits, *arguments, keeps_grad)
-        ctx.ops, ctx.op = ops, op
-        _save_inputs(ctx, logits, arguments)
-        ctx.grad = output[-1] if keeps_grad else None
-        _only_loss_is_differentiable(ctx, output)
-        return output
-
-    @staticmethod
-    def backward(ctx: Any, factor: Tensor | None, *others: None) -> Any:
-        nothing = (None,) * 4
-        if factor is None:
-            return None, *nothing
-        logits, arguments = _saved_inputs(ctx)
-        grad, ctx.grad = ctx.grad, None
-        if torch.is_grad_enabled():  # create_graph=True
-            grad = _remade_gradient(ctx.ops, ctx.op, logits.detach(), arguments, None)
-            grad = ctx.ops.loss_backward(grad, factor, logits.detach())
-            return grad + _NoDerivative.apply(logits), *nothing
-        if grad is None:
-            return _remade_gradient(ctx.ops, ctx.op, logits, arguments, factor), *nothing
-        if not _is_plain_eager(factor):
-            return ctx.ops.loss_backward(grad, factor, logits), *nothing
-        # Nobody else has it; where the factor is 1, a kernel sees that and moves nothing.
-        ctx.ops.loss_backward_(grad, factor)
-        return grad, *nothing
-
-
-GRAD_SCALE = {"hhd_loss": 3, "joint_loss": 5}
-"""Where grad_scale stands among an op's arguments after the logits."""
-
-
-def _remade_gradient(
-    ops: Any, op: str, logits: Tensor, arguments: tuple[Any, ...], factor: Tensor | None
-) -> Tensor:
-    """The gradient times the upstream factor, from the inputs."""
-    place = GRAD_SCALE[op]
-    arguments = (*arguments[:place], factor, *arguments[place + 1 :])
-    grad: Tensor = getattr(ops, op)(logits, *arguments, True)[-1]
-    return grad
-
-
-def _save_inputs(ctx: Any, logits: Tensor, arguments: tuple[Any, ...]) -> None:
-    ctx.plain = tuple(None if isinstance(a, Tensor) else a for a in arguments)
-    ctx.save_for_backward(logits, *(a if isinstance(a, Tensor) else None for a in arguments))
-
-
-def _saved_inputs(ctx: Any) -> tuple[Tensor, tuple[Any, ...]]:
-    logits, *tensors = ctx.saved_tensors
-    pairs = zip(tensors, ctx.plain, strict=True)
-    return logits, tuple(plain if tensor is None else tensor for tensor, plain in pairs)
-
-
-def _only_loss_is_differentiable(ctx: Any, output: tuple[Tensor, ...]) -> None:
-    _, *others = output
-    ctx.mark_non_differentiable(*others)
-    ctx.set_materialize_grads(False)
-
-
-def loss_autograd(op: str) -> None:
-    """Register the derivative of a loss op, for tracing: from the kept gradient or the inputs."""
-
-    def setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-        logits, *arguments, keeps_grad = inputs
-        ctx.keeps_grad, ctx.arguments = keeps_grad, len(inputs)
-        if keeps_grad:
-            ctx.save_for_backward(output[-1], logits)
-        else:
-            _save_inputs(ctx, logits, tuple(arguments))
-        _only_loss_is_differentiable(ctx, output)
-
-    def backward(
-        ops: Any, ctx: Any, factor: Tensor | None, *others: None
-    ) -> tuple[Tensor | None, ...]:
-        nothing = (None,) * (ctx.arguments - 1)
-        if factor is None:
-            return None, *nothing
-        if ctx.keeps_grad:
-            grad, logits = ctx.saved_tensors
-            return ops.loss_backward(grad, factor, logits), *nothing
-        logits, arguments = _saved_inputs(ctx)
-        return _remade_gradient(ops, op, logits.detach(), arguments, factor), *nothing
-
-    _library.autograd(op, backward, setup)
-
-
-class _NoDerivative(torch.autograd.Function):
-    """A zero that depends on the logits, and raises where that dependence is differentiated.
-
-    Added to a gradient, it lets the derivative with respect to the upstream factor through.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, logits: Tensor) -> Tensor:
-        return logits.new_zeros(())
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> None:
-        raise RuntimeError(_library.second_derivative("loss_backward"))
-
-
-def _setup_scaling(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor], output: Tensor) -> None:
-    ctx.save_for_backward(*inputs)
-
-
-def _scaling_backward(
-    ops: Any, ctx: Any, grad_scaled: Tensor
-) -> tuple[Tensor | None, Tensor | None, None]:
-    grad, factor, logits = ctx.saved_tensors
-    wants_grad, wants_factor, wants_logits = ctx.needs_input_grad
-    if wants_logits:
-        raise RuntimeError(_library.second_derivative("loss_backward"))
-    by_grad = ops.loss_backward(grad_scaled, factor, logits) if wants_grad else None
-    by_factor = (grad_scaled.to(factor.dtype) * grad).sum() if wants_factor else None
-    return by_grad, by_factor, None
-
-
 loss_autograd("hhd_loss")
-_library.autograd("loss_backward", _scaling_backward, _setup_scaling)

@@ -10,14 +10,13 @@ from hhd_kernels import _library, backend, checks
 from hhd_kernels.hhd_loss import (
     HHDOptions,
     Pair,
-    call,
     check_pair,
     fake_gradient,
     hhd_options,
-    loss_autograd,
     reduce,
     select,
 )
+from hhd_kernels.loss_autograd import call, loss_autograd
 from hhd_kernels.normalize import accumulator, log_softmax
 from hhd_kernels.options import CoordinateLoss
 from hhd_kernels.soft_argmax import confidence, expectation
