@@ -28,7 +28,7 @@ Tensor crop_backward(const Tensor& grad, const Tensor& maps, const Tensor& cente
 }
 
 template <class Device>
-void implement(Library& m) {
+static void implement(Library& m) {
   m.impl("crop", TORCH_BOX(&crop<Device>));
   m.impl("crop_backward", TORCH_BOX(&crop_backward<Device>));
 }

@@ -27,7 +27,7 @@ Tensor locate_student(const Tensor& logits, const Tensor& centers, int64_t mode,
 }
 
 template <class Device>
-void implement(Library& m) {
+static void implement(Library& m) {
   m.impl("locate_teacher", TORCH_BOX(&locate_teacher<Device>));
   m.impl("locate_student", TORCH_BOX(&locate_student<Device>));
 }

@@ -116,7 +116,7 @@ void loss_backward_(Tensor grad, const Tensor& factor) {
 }
 
 template <class Device>
-void implement(Library& m) {
+static void implement(Library& m) {
   m.impl("hhd_loss", TORCH_BOX(&hhd_loss<Device>));
   m.impl("joint_loss", TORCH_BOX(&joint_loss<Device>));
   m.impl("loss_backward", TORCH_BOX(&loss_backward<Device>));

@@ -24,7 +24,7 @@ Tensor normalize_backward(const Tensor& grad, const Tensor& x, int64_t kind, dou
 }
 
 template <class Device>
-void implement(Library& m) {
+static void implement(Library& m) {
   m.impl("normalize", TORCH_BOX(&normalize<Device>));
   m.impl("normalize_backward", TORCH_BOX(&normalize_backward<Device>));
 }

@@ -29,7 +29,7 @@ Tensor soft_argmax_backward(const Tensor& grad_coords, const Tensor& logits, dou
 }
 
 template <class Device>
-void implement(Library& m) {
+static void implement(Library& m) {
   m.impl("soft_argmax", TORCH_BOX(&soft_argmax<Device>));
   m.impl("soft_argmax_backward", TORCH_BOX(&soft_argmax_backward<Device>));
 }

@@ -27,7 +27,7 @@ std::tuple<Tensor, Tensor, Tensor> teacher_targets(const Tensor& heatmaps, int64
 }
 
 template <class Device>
-void implement(Library& m) {
+static void implement(Library& m) {
   m.impl("teacher_targets", TORCH_BOX(&teacher_targets<Device>));
 }
 
