@@ -42,11 +42,10 @@ class Row:
 
 def run_demo(out: Path, *, seed: int = 0, tiny: bool = False) -> list[Row]:
     """Train, compare and draw into ``out``; what an earlier demo left there is replaced."""
+    clear(out)
     console = Console()
     began = time.perf_counter()
     console.print("A smoke test: generated data, one seed, small networks. It ranks nothing.")
-    for name in ("data", *RUNS):
-        shutil.rmtree(out / name, ignore_errors=True)
     pictures, held_out = (64, 32) if tiny else (1600, 400)
     write_dataset(out / "data" / "train", pictures, seed)
     write_dataset(out / "data" / "val", held_out, seed + 1)
@@ -64,6 +63,19 @@ def run_demo(out: Path, *, seed: int = 0, tiny: bool = False) -> list[Row]:
 
 
 RUNS = ("teacher", "integral", "published", "kl")
+# Says that a folder is the demo's, to be cleared by the next one.
+MARK = ".hhd-demo"
+
+
+def clear(out: Path) -> None:
+    """Make ``out`` a folder without the data and runs of an earlier demo; others are refused."""
+    if out.is_dir() and any(out.iterdir()) and not (out / MARK).is_file():
+        raise FileExistsError(f"{out} holds files that are not a demo's: choose another output")
+    out.mkdir(parents=True, exist_ok=True)
+    (out / MARK).touch()
+    for name in ("data", *RUNS):
+        if (out / name).exists():
+            shutil.rmtree(out / name)
 
 
 def demo_recipes(out: Path, seed: int, tiny: bool) -> dict[str, Recipe]:

@@ -54,6 +54,30 @@ def test_demo_eval_and_predict(tmp_path, capsys):
     assert json.loads((tmp_path / "w" / "predictions.json").read_text()) != rows
 
 
+def test_the_demo_deletes_its_own_files_alone(tmp_path, capsys, monkeypatch):
+    def disk_is_full(*_arguments):
+        raise OSError("full")
+
+    monkeypatch.setattr("hhd.demo.write_dataset", disk_is_full)
+    mine = tmp_path / "mine" / "data" / "thesis.txt"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("years of work")
+    assert main(["demo", "--output", str(tmp_path / "mine")]) == 1
+    assert capsys.readouterr().err == (
+        f"hhd: {tmp_path}/mine holds files that are not a demo's: choose another output\n"
+    )
+    assert [path.name for path in mine.parents[1].iterdir()] == ["data"]
+    assert mine.read_text() == "years of work"
+
+    out = tmp_path / "demo"
+    for _ in range(2):
+        assert main(["demo", "--output", str(out)]) == 1
+        assert capsys.readouterr().err == "hhd: full\n"
+        for name in ("data", "kl"):
+            assert not (out / name).exists()
+            (out / name).mkdir()
+
+
 def test_train_command(tiny, capsys):
     words = [f"--{key.replace('_', '-')}={value}" for key, value in tiny.items()]
     assert main(["train", "demo_student", *words]) == 0
