@@ -8,6 +8,7 @@ the library's own build where that has CUDA in it, else of `build/cuda`: compile
 """
 
 import argparse
+import fcntl
 import importlib.util
 import os
 import re
@@ -91,8 +92,12 @@ def _folder() -> Path:
 
 def build() -> list[Path]:
     """The kernels' objects, up to date."""
-    folder = _folder()
-    _run("ninja", "-C", folder, "hhd_cuda")
+    OWN.mkdir(parents=True, exist_ok=True)
+    with (OWN / "lock").open("w") as lock:
+        # Two builds in one folder would take each other's objects.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        folder = _folder()
+        _run("ninja", "-C", folder, "hhd_cuda")
     return sorted((folder / "CMakeFiles" / "hhd_cuda.dir" / "csrc" / "cuda").glob("*.o"))
 
 
