@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -12,6 +13,18 @@ from hhd.data.skeleton import Skeleton
 
 Image = NDArray[np.uint8]
 RIGHT, LEFT, MIDDLE = (60, 90, 255), (255, 170, 40), (80, 220, 80)
+
+
+def check_picture_name(path: Path) -> None:
+    """``ValueError`` unless the name ends in a format of pictures that can be written."""
+    if not cv2.haveImageWriter(str(path)):
+        raise ValueError(f"picture {path} has no ending that is known, such as .png or .jpg")
+
+
+def write_picture(path: Path, image: Image) -> None:
+    """Write it in the format that its name ends in; ``OSError`` where that fails."""
+    if not cv2.imwrite(str(path), image):
+        raise OSError(f"picture {path} cannot be written")
 
 
 def enlarge(image: Image, factor: int) -> Image:

@@ -12,7 +12,7 @@ import torch
 
 from hhd.data.dataset import CropDataset, make_loader
 from hhd.data.person import Person
-from hhd.draw import draw_pose
+from hhd.draw import draw_pose, write_picture
 from hhd.evaluation.decode import Decoder, predict
 from hhd.models.base import PoseModel
 
@@ -24,8 +24,12 @@ def predict_pictures(
     out: Path,
     min_confidence: float = 0.0,
 ) -> None:
-    """Write ``out``/predictions.json and each image with its pose; the box is the whole image."""
+    """Write ``out``/predictions.json and each image with its pose; the box is the whole image.
+
+    ``ValueError`` where a drawing would lie among the images, or on another's.
+    """
     card = decoder.card
+    _check_drawings(images, out)
     people = [_whole_image(number, path, len(card.skeleton)) for number, path in enumerate(images)]
     # The whole picture is the crop: a box padded as in training would shrink the person.
     data = CropDataset(
@@ -44,7 +48,7 @@ def predict_pictures(
         drawn = draw_pose(
             np.asarray(picture, dtype=np.uint8), coords, card.skeleton, confidence >= min_confidence
         )
-        cv2.imwrite(str(out / f"{person.image.stem}.png"), drawn)
+        write_picture(_drawing(person.image, out), drawn)
         joints = [
             {"joint": name, "x": round(x, 2), "y": round(y, 2), "confidence": round(c, 4)}
             for name, (x, y), c in zip(
@@ -53,6 +57,27 @@ def predict_pictures(
         ]
         rows.append({"image": str(person.image), "joints": joints})
     (out / "predictions.json").write_text(json.dumps(rows, indent=1))
+
+
+def _drawing(image: Path, out: Path) -> Path:
+    return out / f"{image.stem}.png"
+
+
+def _check_drawings(images: Sequence[Path], out: Path) -> None:
+    drawn: dict[Path, Path] = {}
+    for image in images:
+        drawing = _drawing(image, out)
+        if image.resolve().parent == out.resolve():
+            raise ValueError(
+                f"the drawing of {image} would be {drawing}, among the pictures: "
+                "choose another output"
+            )
+        if drawing in drawn:
+            raise ValueError(
+                f"the drawings of {drawn[drawing]} and {image} would both be {drawing}: "
+                "take them one by one, each to an output of its own"
+            )
+        drawn[drawing] = image
 
 
 def _whole_image(number: int, path: Path, joints: int) -> Person:
