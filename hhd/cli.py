@@ -55,6 +55,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (OSError, ValueError, FloatingPointError) as error:
         print(f"hhd: {error}", file=sys.stderr)
         return 1
+    except RuntimeError as error:
+        # The kernels refuse, by name, a backend that was chosen and cannot run.
+        if not str(error).startswith("hhd_kernels."):
+            raise
+        print(f"hhd: {error}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt as error:
         print(f"hhd: {error or 'interrupted'}", file=sys.stderr)
         return 130

@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from rich.console import Console
 from rich.progress import track
@@ -17,6 +16,7 @@ from rich.progress import track
 from hhd.data.check import KINDS, check_data
 from hhd.data.preview import preview
 from hhd.data.skeleton import load_skeleton
+from hhd.draw import check_picture_name, write_picture
 
 HELP = """usage: hhd data check ANNOTATIONS --skeleton NAME ...
        hhd data preview RECIPE [--field value]... [--count N] [--file PNG]
@@ -87,6 +87,8 @@ def preview_command(words: Sequence[str]) -> int:
     parser.add_argument("--count", type=int, default=24, help="crops on the sheet")
     parser.add_argument("--file", type=Path, help="the sheet (default: preview.png in output)")
     options, rest = parser.parse_known_args(words)
+    if options.file is not None:
+        check_picture_name(options.file)
 
     from hhd.train.loop import build_data
     from hhd.train.recipe import parse_recipe
@@ -100,6 +102,6 @@ def preview_command(words: Sequence[str]) -> int:
     indices = [int(order[i % len(data)]) + i // len(data) * len(data) for i in range(options.count)]
     file = options.file or Path(recipe.output) / "preview.png"
     file.parent.mkdir(parents=True, exist_ok=True)
-    cv2.imwrite(str(file), preview(data, skeleton, indices))
+    write_picture(file, preview(data, skeleton, indices))
     print(f"{options.count} crops in {file}")
     return 0

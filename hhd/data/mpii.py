@@ -55,9 +55,13 @@ def read_mpii(annotations: Path, images: Path, skeleton: Skeleton) -> list[Perso
 
 def read_mpii_rows(annotations: Path, skeleton: Skeleton) -> list[dict[str, Any]]:
     """The rows of either file, not looked into."""
+    rows = _rows_of_mat(annotations) if annotations.suffix == ".mat" else _rows(annotations)
     if len(skeleton) != JOINTS:
-        raise ValueError(f"skeleton {skeleton.name} has {len(skeleton)} joints, MPII has {JOINTS}")
-    return _rows_of_mat(annotations) if annotations.suffix == ".mat" else _rows(annotations)
+        raise ValueError(
+            f"annotation file {annotations} is MPII's: "
+            f"skeleton {skeleton.name} has {len(skeleton)} joints, MPII has {JOINTS}"
+        )
+    return rows
 
 
 def read_row(
@@ -113,7 +117,10 @@ def _rows(path: Path) -> list[dict[str, Any]]:
     except ValueError as error:
         raise ValueError(f"annotation file {path} is not JSON: {error}") from error
     if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
-        raise ValueError(f"annotation file {path} is not MPII's: it takes a list of objects")
+        raise ValueError(
+            f"annotation file {path} is neither COCO-style (an object) "
+            "nor MPII's (a list of objects, one at least)"
+        )
     return rows
 
 

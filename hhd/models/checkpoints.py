@@ -225,7 +225,8 @@ def _load(path: Path, trust: bool) -> Any:
             "code: if you trust the file, hhd convert --trust reads it"
         ) from error
     except (RuntimeError, EOFError, ValueError, KeyError) as error:
-        reason = str(error).partition("\n")[0]
+        # Of an empty file torch raises an EOFError without a word.
+        reason = str(error).partition("\n")[0] or "it is cut short"
         raise ValueError(f"checkpoint {path} cannot be read: {reason}") from error
 
 

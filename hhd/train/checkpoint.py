@@ -11,6 +11,18 @@ from typing import Any
 
 import torch
 
+# What a checkpoint holds at least; those of old lack what came since.
+FIELDS = (
+    "recipe",
+    "model",
+    "optimiser",
+    "schedule",
+    "rng",
+    "step",
+    "hhd_weight",
+    "train_seconds",
+)
+
 
 def write_atomically(path: Path, data: bytes) -> None:
     """Replace ``path`` by ``data``: at any moment it is the old file or the new one."""
@@ -36,8 +48,12 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     """Read a checkpoint; tensors and plain values only."""
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        absent = [name for name in FIELDS if not isinstance(state, dict) or name not in state]
+        if absent:
+            raise ValueError(f"it lacks {', '.join(absent)}")
     except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
-        reason = str(error).partition("\n")[0]
+        # Of an empty file torch raises an EOFError without a word.
+        reason = str(error).partition("\n")[0] or "it is cut short"
         raise ValueError(
             f"checkpoint {path} cannot be read ({reason}): remove it to train from the start"
         ) from error
@@ -58,11 +74,14 @@ class JsonLog:
 
     def __init__(self, path: Path, first_step: int) -> None:
         self.path = path
-        kept = (
-            [line for line in self._lines() if json.loads(line)["step"] <= first_step]
-            if first_step
-            else []
-        )
+        kept = []
+        if first_step:
+            try:
+                kept = [line for line in self._lines() if json.loads(line)["step"] <= first_step]
+            except (ValueError, TypeError, KeyError) as error:
+                raise ValueError(
+                    f"log {path} has a line that is no step of a run: remove it to go on without"
+                ) from error
         write_atomically(path, "".join(line + "\n" for line in kept).encode())
 
     def _lines(self) -> list[str]:

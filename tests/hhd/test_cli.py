@@ -7,7 +7,10 @@ from importlib.metadata import version
 import cv2
 import pytest
 
+import hhd_kernels as hk
 from hhd.cli import main
+from hhd.models import build_model
+from hhd.models.files import ModelCard, save_model
 
 
 def test_demo_eval_and_predict(tmp_path, capsys):
@@ -76,6 +79,40 @@ def test_the_demo_deletes_its_own_files_alone(tmp_path, capsys, monkeypatch):
         for name in ("data", "kl"):
             assert not (out / name).exists()
             (out / name).mkdir()
+
+
+def test_predict_draws_over_no_picture(tmp_path, capsys, lsp14, people):
+    model = tmp_path / "model.safetensors"
+    card = ModelCard("small_student", "integral", (64, 64), 1.25, 10.0, 1.5, lsp14)
+    save_model(model, build_model("small_student", 14), card)
+    one, other = tmp_path / "s1", tmp_path / "s2"
+    content = (people / "images" / "000001.png").read_bytes()
+    for folder in (one, other):
+        folder.mkdir()
+        for name in ("x.png", "x.jpg"):
+            (folder / name).write_bytes(content)
+    out = tmp_path / "out"
+    for images, output, message in (
+        ([one / "x.png"], one, f"the drawing of {one}/x.png would be {one}/x.png, among the"),
+        ([one / "x.jpg"], other / "../s1", f"the drawing of {one}/x.jpg would be {other}/../s1/x"),
+        ([one / "x.png", other / "x.png"], out, f"the drawings of {one}/x.png and {other}/x.png"),
+        ([one / "x.jpg", one / "x.png"], out, f"the drawings of {one}/x.jpg and {one}/x.png"),
+    ):
+        assert main(["predict", str(model), *map(str, images), "--output", str(output)]) == 1
+        error = capsys.readouterr().err
+        assert error.startswith(f"hhd: {message}")
+        assert error.count("\n") == 1
+    assert not out.exists()
+    assert all(path.read_bytes() == content for folder in (one, other) for path in folder.iterdir())
+
+
+def test_a_backend_that_cannot_run_is_one_line(tiny, capsys):
+    fields = [f"--{key}={value}" for key, value in tiny.items()]
+    with hk.use_backend("triton"):
+        assert main(["train", "demo_student", *fields, "--device=cpu"]) == 1
+    error = capsys.readouterr().err
+    assert "the backend 'triton' cannot run" in error
+    assert error.count("\n") == 1
 
 
 def test_train_command(tiny, capsys):

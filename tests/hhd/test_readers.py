@@ -222,8 +222,17 @@ def test_broken_mpii_rows_are_named(samples, tmp_path, change, message):
 
 
 def test_mpii_takes_sixteen_joints(samples, lsp14):
-    with pytest.raises(ValueError, match="skeleton lsp14 has 14 joints, MPII has 16"):
-        read_mpii(samples / "mpii" / "test_mpii.json", samples / "mpii", lsp14)
+    path = samples / "mpii" / "test_mpii.json"
+    message = f"annotation file {path} is MPII's: skeleton lsp14 has 14 joints, MPII has 16"
+    with pytest.raises(ValueError, match=message):
+        read_mpii(path, samples / "mpii", lsp14)
+
+
+def test_an_empty_list_is_not_annotations(tmp_path, lsp14):
+    path = tmp_path / "none.json"
+    path.write_text("[]")
+    with pytest.raises(ValueError, match=rf"{path} is neither COCO-style \(an object\) nor MPII's"):
+        read_annotations(path, tmp_path, lsp14)
 
 
 def test_detected_boxes(samples, tmp_path):

@@ -11,7 +11,7 @@ from hhd.data.skeleton import load_skeleton
 from hhd.models import build_model
 from hhd.models.files import ModelCard, load_model, save_model
 from hhd.train import loop
-from hhd.train.checkpoint import JsonLog, load_checkpoint, save_checkpoint, write_atomically
+from hhd.train.checkpoint import FIELDS, JsonLog, load_checkpoint, save_checkpoint, write_atomically
 from hhd.train.losses import DistillationLoss, build_loss
 from hhd.train.recipe import load_recipe
 
@@ -194,7 +194,7 @@ def test_an_empty_teacher_map_teaches_nothing():
 
 def test_files_are_replaced_whole(tmp_path, monkeypatch):
     path = tmp_path / "checkpoint.pt"
-    save_checkpoint(path, {"step": 1, "weight": torch.ones(3)})
+    save_checkpoint(path, dict.fromkeys(FIELDS, 0) | {"step": 1, "weight": torch.ones(3)})
     write_atomically(tmp_path / "metrics.json", b"{}")
 
     def fail(state, file):
@@ -212,9 +212,19 @@ def test_a_checkpoint_cut_short_is_named(tmp_path, kept):
     path = tmp_path / "checkpoint.pt"
     save_checkpoint(path, {"step": 1, "weight": torch.ones(30000)})
     path.write_bytes(path.read_bytes()[:kept])
-    with pytest.raises(ValueError, match=r"checkpoint.pt cannot be read .*: remove it") as error:
+    with pytest.raises(
+        ValueError, match=r"checkpoint.pt cannot be read \(.+\): remove it"
+    ) as error:
         load_checkpoint(path)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("content", [{}, [1], {"step": 1}, torch.ones(2)])
+def test_a_checkpoint_of_something_else_is_named(tmp_path, content):
+    path = tmp_path / "checkpoint.pt"
+    torch.save(content, path)
+    with pytest.raises(ValueError, match=r"cannot be read \(it lacks recipe, .*\): remove it"):
+        load_checkpoint(path)
 
 
 def test_a_log_keeps_what_the_checkpoint_covers(tmp_path):
@@ -226,5 +236,9 @@ def test_a_log_keeps_what_the_checkpoint_covers(tmp_path):
     assert [json.loads(x) for x in path.read_text().splitlines()] == [
         {"step": 1}, {"step": 2}, {"step": 3, "again": True},
     ]  # fmt: skip
+    for line in ("no JSON", "[1]", '{"loss": 1}'):
+        path.write_text(f"{line}\n")
+        with pytest.raises(ValueError, match=f"log {path} has a line that is no step of a run"):
+            JsonLog(path, 2)
     JsonLog(path, 0)
     assert path.read_text() == ""
