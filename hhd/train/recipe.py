@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import argparse
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import jsonargparse
 import yaml
 
 from hhd.models.build import check_model_name
 from hhd.models.files import check_decode_window
+
+T = TypeVar("T")
 
 SHIPPED = Path(__file__).parent.parent / "recipes"
 
@@ -321,14 +325,30 @@ def parse_recipe(arguments: Sequence[str], prog: str = "hhd train") -> Recipe:
     parser = recipe_parser(prog)
     parser.usage = f"{prog} [RECIPE] [--field value]..."
     words = [_underscored(word) for word in arguments]
-    where = prog
+    name, words = _split_recipe(words, prog)
+    if name is None:
+        return _recipe(_parse(lambda: parser.parse_args(words), prog), prog)
+    path = find_recipe(name)
+    where = f"recipe {path}"
+    # The file alone first: what is wrong after that is wrong on the command line.
+    alone = _parse(lambda: parser.parse_object(_read_recipe(path)), where)
+    whole = _parse(lambda: parser.parse_args(["--recipe", str(path), *words]), prog)
+    try:
+        return _recipe(whole, prog)
+    except ValueError:
+        # An option may give what the file lacks, so a file is wrong only if the whole is, too.
+        _recipe(alone, where)
+        raise
+
+
+def _split_recipe(words: list[str], prog: str) -> tuple[str | None, list[str]]:
+    """The recipe, which is the first word or after ``--recipe``, and the other words."""
     if words and not words[0].startswith("-"):
-        path = find_recipe(words[0])
-        where = f"recipe {path}"
-        # The file alone first: what is wrong after that is wrong on the command line.
-        _parse(lambda: parser.parse_object(_read_recipe(path)), where)
-        words = ["--recipe", str(path), *words[1:]]
-    return _recipe(_parse(lambda: parser.parse_args(words), prog), where)
+        return words[0], words[1:]
+    option = argparse.ArgumentParser(prog, add_help=False, allow_abbrev=False, exit_on_error=False)
+    option.add_argument("--recipe")
+    found, others = _parse(lambda: option.parse_known_args(words), prog)
+    return found.recipe, others
 
 
 def load_recipe(name_or_path: str, **overrides: Any) -> Recipe:
@@ -351,16 +371,22 @@ def find_recipe(name_or_path: str) -> Path:
 
 def _read_recipe(path: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(path.read_text())
+        text = path.read_text()
+        content = yaml.safe_load(text)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"recipe {path} is not YAML: {_one_line(error)}") from error
-    if not isinstance(content, dict):
+    if isinstance(content, dict):
+        keys = Counter(key.value for key, _ in yaml.compose(text, yaml.SafeLoader).value)
+        twice = [key for key, count in keys.items() if count > 1]
+        if twice:
+            raise ValueError(f"recipe {path} gives more than one value of {', '.join(twice)}")
+    else:
         got = "empty" if content is None else f"a {type(content).__name__}"
         raise ValueError(f"recipe {path} is {got}; it takes lines of the form  field: value")
     return content
 
 
-def _parse(parse: Callable[[], jsonargparse.Namespace], where: str) -> jsonargparse.Namespace:
+def _parse(parse: Callable[[], T], where: str) -> T:
     try:
         return parse()
     except jsonargparse.ArgumentError as error:

@@ -131,6 +131,7 @@ def test_help_names_every_field(capsys):
         ("window: 0", "it takes a positive number"),
         ("hhd_weight: -1", "it takes a number from 0 up"),
         ("", "is empty; it takes lines of the form"),
+        ("lr: 1\nepochs: 2\nlr: 3", "gives more than one value of lr$"),
         ("[1, 2]", "is a list; it takes lines of the form"),
         ("lr: [1", "is not YAML"),
         ("warmup: 1", "a share between 0 and 1"),
@@ -161,10 +162,27 @@ def test_a_wrong_option_is_one_line():
     for words, message in (
         (["--lr", "fast"], '^hhd train: Parser key "lr": Expected'),
         (["--speed=1"], "^hhd train: .*--speed"),
+        (["--epochs=-1"], "^hhd train: epochs is -1; it takes a positive number"),
+        (["--recipe"], "^hhd train: .*--recipe: expected one argument"),
     ):
         with pytest.raises(ValueError, match=message) as error:
             parse_recipe(["demo_student", *words])
         assert "\n" not in str(error.value)
+
+
+def test_a_recipe_is_named_as_an_option_too():
+    recipe = parse_recipe(["demo_student", "--lr=0.5"])
+    for words in (["--recipe", "demo_student", "--lr=0.5"], ["--lr=0.5", "--recipe=demo_student"]):
+        assert parse_recipe(words) == recipe
+
+
+def test_options_give_what_a_file_lacks(tmp_path):
+    path = tmp_path / "recipe.yaml"
+    path.write_text("loss: kl")
+    assert parse_recipe([str(path), "--teacher=labels"]).teacher == "labels"
+    # Wrong alone and with the option: the file is named.
+    with pytest.raises(ValueError, match=f"^recipe {path}: loss is kl, which needs teacher"):
+        parse_recipe([str(path), "--epochs=3"])
 
 
 def test_a_missing_recipe_is_named():
