@@ -119,11 +119,14 @@ def eval_command(words: Sequence[str]) -> None:
     parser.add_argument(
         "--area-of-box", action="store_true", help="annotations without an area: .53 of the box"
     )
-    parser.add_argument("--batch-size", type=int, default=32)
-    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--batch-size", type=from_up(1), default=32)
+    parser.add_argument("--workers", type=from_up(0), default=1)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--json", type=Path, help="write the numbers to this file")
     options = parser.parse_args(words)
+    # Before the minutes that the evaluation takes.
+    if options.json and not options.json.parent.is_dir():
+        raise FileNotFoundError(f"json is {options.json}: its folder does not exist")
 
     from rich.console import Console
 
@@ -200,11 +203,34 @@ def predict_command(words: Sequence[str]) -> None:
     print(f"pictures and predictions.json in {options.output}")
 
 
+def from_up(least: int) -> Callable[[str], int]:
+    """The type of options that take a whole number from ``least`` up."""
+
+    def number(word: str) -> int:
+        try:
+            value = int(word)
+        except ValueError:
+            value = least - 1
+        if value < least:
+            raise argparse.ArgumentTypeError(f"{word!r}; it takes a whole number from {least} up")
+        return value
+
+    return number
+
+
+def window_side(word: str) -> int | None:
+    """The type of ``--decode-window``; which numbers can be is the model card's to say."""
+    try:
+        return None if word == "whole" else int(word)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{word!r}; it takes whole or an odd number") from None
+
+
 def add_decoding(parser: argparse.ArgumentParser) -> None:
     """Options that replace what the model's card says of decoding; without them it holds."""
     parser.add_argument(
         "--decode-window",
-        type=lambda word: None if word == "whole" else int(word),
+        type=window_side,
         default=argparse.SUPPRESS,
         metavar="SIDE",
         help="side of the local soft-argmax, or whole for the whole map (default: the model's own)",

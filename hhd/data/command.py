@@ -83,9 +83,17 @@ def check_command(words: Sequence[str]) -> int:
 
 def preview_command(words: Sequence[str]) -> int:
     """``hhd data preview RECIPE [--field value]...``"""
-    parser = argparse.ArgumentParser(prog="hhd data preview", allow_abbrev=False, add_help=False)
-    parser.add_argument("--count", type=int, default=24, help="crops on the sheet")
-    parser.add_argument("--file", type=Path, help="the sheet (default: preview.png in output)")
+    parser = argparse.ArgumentParser(
+        prog="hhd data preview",
+        usage="hhd data preview [RECIPE] [--field value]... [--count N] [--file PNG]",
+        description="A sheet of a recipe's augmented training crops, joints drawn. "
+        "hhd train --help lists the fields.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--count", type=int, default=24, metavar="N", help="crops on the sheet")
+    parser.add_argument(
+        "--file", type=Path, metavar="PNG", help="the sheet (default: preview.png in output)"
+    )
     options, rest = parser.parse_known_args(words)
     if options.file is not None:
         check_picture_name(options.file)

@@ -66,7 +66,6 @@ def train(recipe: Recipe, console: Console | None = None) -> Trained:
     console = console or Console()
     out = Path(recipe.output)
     device = choose_device(recipe.device)
-    out.mkdir(parents=True, exist_ok=True)
     if recipe.threads:
         torch.set_num_threads(recipe.threads)
     torch.manual_seed(recipe.seed)
@@ -134,6 +133,7 @@ def train(recipe: Recipe, console: Console | None = None) -> Trained:
             console.print(f"{out} already finished: {done} of {steps} steps", highlight=False)
         else:
             console.print(f"going on at step {done} of {steps} from {checkpoint}")
+    out.mkdir(parents=True, exist_ok=True)
     log = JsonLog(out / "log.jsonl", done)
     batches = StepBatches(
         len(train_data), recipe.batch_size, recipe.epochs, recipe.seed, start=done

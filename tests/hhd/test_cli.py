@@ -140,6 +140,35 @@ def test_errors_of_train_are_one_line(tiny, capsys, words, message):
     assert error.count("\n") == 1
 
 
+def test_a_refused_run_leaves_no_folder(tiny, tmp_path, capsys):
+    fields = [f"--{key}={value}" for key, value in tiny.items()]
+    assert main(["train", "demo_student", *fields, "--train_annotations=no.json"]) == 1
+    assert "no.json does not exist" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--decode-window", "x"], "--decode-window: 'x'; it takes whole or an odd number"),
+        (["--batch-size", "0"], "--batch-size: '0'; it takes a whole number from 1 up"),
+        (["--batch-size", "a"], "--batch-size: 'a'; it takes a whole number from 1 up"),
+        (["--workers", "-1"], "--workers: '-1'; it takes a whole number from 0 up"),
+    ],
+)
+def test_options_of_eval_are_named(capsys, words, message):
+    with pytest.raises(SystemExit):
+        main(["eval", "m.safetensors", "--annotations", "a.json", *words])
+    assert f"error: argument {message}\n" in capsys.readouterr().err
+
+
+def test_eval_misses_a_folder_before_it_starts(tmp_path, capsys):
+    words = ["--annotations", "a.json", "--json", str(tmp_path / "no" / "x.json")]
+    assert main(["eval", "m.safetensors", *words]) == 1
+    error = capsys.readouterr().err
+    assert error == f"hhd: json is {tmp_path}/no/x.json: its folder does not exist\n"
+
+
 def test_an_interrupted_run_says_where_it_goes_on(tiny, capsys, monkeypatch):
     words = ["train", "demo_student", *(f"--{key}={value}" for key, value in tiny.items())]
     checkpoint = f"{tiny['output']}/checkpoint.pt"

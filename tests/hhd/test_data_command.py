@@ -167,6 +167,15 @@ def test_the_exit_status_says_whether_anything_is_wrong(people, tmp_path, capsys
     assert "it takes check or preview" in capsys.readouterr().err
 
 
+def test_help_of_preview_names_its_own_options(capsys):
+    with pytest.raises(SystemExit):
+        main(["data", "preview", "--help"])
+    text = capsys.readouterr().out
+    assert text.startswith("usage: hhd data preview [RECIPE] [--field value]...")
+    assert "--count N " in text
+    assert "--file PNG " in text
+
+
 def test_preview_shows_the_crops_the_network_gets(tiny, people, lsp14, tmp_path, capsys):
     sheet = tmp_path / "sheet.png"
     words = [f"--{key}={value}" for key, value in tiny.items()]
