@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from hhd.cli import add_decoding, decoding_of
 from hhd.data.skeleton import load_skeleton
@@ -14,40 +14,61 @@ from hhd.models.checkpoints import Part, load_weights, read_weights
 from hhd.models.files import ModelCard, save_model
 from hhd.train.checkpoint import file_digest
 
+# What neither the file nor an option says.
+USUAL: dict[str, Any] = {
+    "skeleton": "coco17",
+    "input_size": (192, 256),
+    "padding": 1.25,
+    "beta": 1.0,
+    "sigma": 2.0,
+    "affine": "standard",
+    "deconv": None,
+}
+DECODING = ("flip_test", "flip_shift", "heatmap_decode", "confidence")
+
 
 def run(words: Sequence[str]) -> None:
     """Read a checkpoint, check it against the network, write weights and card."""
     options = parser().parse_args(words)
     part: Part | None = "student" if options.student else "teacher" if options.teacher else None
     weights = read_weights(options.file, part, options.trust)
-    skeleton = load_skeleton(options.skeleton)
+    fields = USUAL | {"task": "integral" if weights.integral else "heatmap"}
+    fields |= _said_by(weights.recipe or {})
+    given = {name: getattr(options, name) for name in (*USUAL, "task", "model")}
+    fields |= {name: value for name, value in given.items() if value is not None}
+    fields |= decoding_of(options)
+    if "model" not in fields:
+        raise weights.refuse("does not say which network it holds: name it with --model")
+    fields = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
+    skeleton = load_skeleton(fields.pop("skeleton"))
     if weights.joints != len(skeleton):
         raise weights.refuse(
             f"has {weights.joints} joints, skeleton {skeleton.name} {len(skeleton)}"
         )
-    model = build_model(options.model, len(skeleton), deconv=options.deconv)
-    size = tuple(options.input_size)
-    model.check_input_size(size)
-    load_weights(model, weights, options.model)
     card = ModelCard(
-        options.model,
-        options.task or ("integral" if weights.integral else "heatmap"),
-        size,
-        options.padding,
-        options.beta,
-        options.sigma,
-        skeleton,
-        affine=options.affine,
-        deconv=None if options.deconv is None else tuple(options.deconv),
+        **fields,
+        skeleton=skeleton,
+        recipe=weights.recipe,
         source=f"{options.file.name} ({weights.layout}), sha256 {file_digest(options.file)}",
     )
-    card = replace(card, **decoding_of(options))
+    model = build_model(card.model, len(skeleton), deconv=card.deconv)
+    model.check_input_size(card.input_size)
+    load_weights(model, weights, card.model)
     save_model(options.output, model, card)
     millions = sum(p.numel() for p in model.parameters()) / 1e6
     print(
-        f"{options.output}: {options.model}, {card.task}, {len(skeleton)} joints of "
+        f"{options.output}: {card.model}, {card.task}, {len(skeleton)} joints of "
         f"{skeleton.name}, {millions:.2f} M parameters, from {weights.layout}"
     )
+
+
+def _said_by(recipe: dict[str, Any]) -> dict[str, Any]:
+    """The fields of the card that the recipe of a run of ours gives."""
+    names = ("model", "task", *USUAL, *DECODING)
+    said = {name: recipe[name] for name in names if name in recipe}
+    if recipe.get("decode") == "local":
+        said["decode_window"] = recipe["decode_window"]
+    return said
 
 
 def parser() -> argparse.ArgumentParser:
@@ -55,22 +76,27 @@ def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="hhd convert",
         description="A checkpoint of HRNet, mmpose 0.x or 1.x, mmrazor, DWPose or the official HHD "
-        "code, to a safetensors file that hhd eval, hhd predict and recipes take.",
+        "code, to a safetensors file that hhd eval, hhd predict and recipes take. A checkpoint.pt of "
+        "hhd train says itself what the options would.",
     )
     parser.add_argument("file", type=Path, help=".pth, .pt or .safetensors")
-    parser.add_argument("--model", required=True, help="the network, by hhd's name: hrnet_w48 ...")
+    parser.add_argument("--model", help="the network, by hhd's name: hrnet_w48 ...")
     parser.add_argument("--output", type=Path, required=True, metavar="SAFETENSORS")
-    parser.add_argument("--skeleton", default="coco17", help="its joints (default: coco17)")
+    parser.add_argument("--skeleton", help="its joints (default: coco17)")
     parser.add_argument(
-        "--input-size", type=int, nargs=2, default=(192, 256), metavar=("WIDTH", "HEIGHT")
+        "--input-size",
+        type=int,
+        nargs=2,
+        metavar=("WIDTH", "HEIGHT"),
+        help="of its crops (default: 192 256)",
     )
     parser.add_argument(
         "--task", choices=("heatmap", "integral"), help="(default: what the file's head is)"
     )
-    parser.add_argument("--beta", type=float, default=1.0, help="of integral heads (HHD's: 10)")
-    parser.add_argument("--sigma", type=float, default=2.0, help="of its targets (default: 2)")
-    parser.add_argument("--padding", type=float, default=1.25, help="of boxes (default: 1.25)")
-    parser.add_argument("--affine", choices=("standard", "udp"), default="standard")
+    parser.add_argument("--beta", type=float, help="of integral heads (HHD's: 10; default: 1)")
+    parser.add_argument("--sigma", type=float, help="of its targets (default: 2)")
+    parser.add_argument("--padding", type=float, help="of boxes (default: 1.25)")
+    parser.add_argument("--affine", choices=("standard", "udp"), help="(default: standard)")
     parser.add_argument(
         "--deconv", type=int, nargs="*", metavar="WIDTH", help="(default: as the authors have it)"
     )

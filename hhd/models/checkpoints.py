@@ -80,12 +80,14 @@ LAYOUTS = (
 
 @dataclass(frozen=True)
 class Weights:
-    """What a file holds of one network: tensors under our keys, and the layout it had."""
+    """What a file holds of one network: tensors under our keys, the layout it had, and of a run of
+    ours the recipe."""
 
     path: Path
     layout: str
     tensors: dict[str, Tensor]
     integral: bool
+    recipe: dict[str, Any] | None = None
 
     def refuse(self, reason: str) -> ValueError:
         """The error that says of this file why it cannot be used."""
@@ -107,13 +109,17 @@ def read_weights(path: Path, part: Part | None = None, trust: bool = False) -> W
     """
     if not path.is_file():
         raise FileNotFoundError(f"checkpoint {path} does not exist")
+    recipe = None
     if path.suffix == ".safetensors":
         try:
             tensors = load_file(path)
         except SafetensorError as error:
             raise ValueError(f"checkpoint {path} is not a safetensors file: {error}") from error
     else:
-        tensors = _state_dict(_load(path, trust), path)
+        content = _load(path, trust)
+        tensors, recipe = _state_dict(content, path), _recipe(content)
+    if recipe is not None and part is None:
+        return Weights(path, "hhd train", tensors, recipe["task"] == "integral", recipe)
     names = []
     pair = next((pair for pair in PAIRS if any(k.startswith(pair.student) for k in tensors)), None)
     if pair is None and part is not None:
@@ -206,6 +212,12 @@ def _state_dict(content: Any, path: Path) -> dict[str, Tensor]:
     if all(key.startswith("module.") for key in content):
         return {key.removeprefix("module."): value for key, value in content.items()}
     return dict(content)
+
+
+def _recipe(content: Any) -> dict[str, Any] | None:
+    """The recipe of a run of ours."""
+    recipe = content.get("recipe") if isinstance(content, dict) else None
+    return recipe if isinstance(recipe, dict) and "task" in recipe else None
 
 
 def _load(path: Path, trust: bool) -> Any:

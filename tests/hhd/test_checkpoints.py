@@ -5,6 +5,7 @@ import json
 import pickle
 import sys
 from collections import OrderedDict
+from dataclasses import replace
 from functools import cache
 from types import ModuleType
 
@@ -372,6 +373,30 @@ def test_convert_command(tmp_path, capsys, student, teacher):
         error = capsys.readouterr().err
         assert message in error
         assert error.count("\n") == 1
+
+
+def test_convert_asks_nothing_of_our_own_checkpoint(tmp_path, capsys, tiny):
+    local = {"epochs": 1, "decode": "local", "decode_window": 5, "flip_shift": "none"}
+    recipe = load_recipe("demo_student", **{**tiny, **local}, beta=7.0)
+    train(recipe)
+    run = tmp_path / "run"
+    out = tmp_path / "again.safetensors"
+    words = ["convert", str(run / "checkpoint.pt"), f"--output={out}"]
+    assert main(words) == 0
+    assert "integral, 14 joints of lsp14" in capsys.readouterr().out
+    (model, card), (trained, theirs) = load_model(out), load_model(run / "model.safetensors")
+    assert card.source.startswith("checkpoint.pt (hhd train), sha256 ")
+    assert replace(card, source=None) == theirs
+    state = model.state_dict()
+    assert all(torch.equal(state[key], value) for key, value in trained.state_dict().items())
+    # Options take the place of the recipe's fields.
+    assert main([*words, "--beta=3", "--decode-window=whole"]) == 0
+    card = load_model(out)[1]
+    assert (card.beta, card.sigma, card.decode_window) == (3, theirs.sigma, None)
+    torch.save({"state_dict": state}, run / "bare.pth")
+    capsys.readouterr()
+    assert main(["convert", str(run / "bare.pth"), f"--output={out}"]) == 1
+    assert "does not say which network it holds: name it with --model" in capsys.readouterr().err
 
 
 def test_recipes_start_from_checkpoints_and_are_taught_by_them(tmp_path, tiny):
