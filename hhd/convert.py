@@ -76,8 +76,8 @@ def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="hhd convert",
         description="A checkpoint of HRNet, mmpose 0.x or 1.x, mmrazor, DWPose or the official HHD "
-        "code, to a safetensors file that hhd eval, hhd predict and recipes take. A checkpoint.pt of "
-        "hhd train says itself what the options would.",
+        "code, to a safetensors file that hhd eval, hhd predict and recipes take. The options say "
+        "what the file does not; a checkpoint.pt of hhd train needs none but --output.",
     )
     parser.add_argument("file", type=Path, help=".pth, .pt or .safetensors")
     parser.add_argument("--model", help="the network, by hhd's name: hrnet_w48 ...")
