@@ -259,6 +259,8 @@ class JointLoss {
     const bool skipped = args_.window.border == Border::kSkip &&
                          (state_.student.leaves() || state_.teacher.leaves());
     const bool distils = weights.hhd != 0 && !skipped;
+    // The first warp takes a skipped window away below: not before all have seen it.
+    if (args_.window.border == Border::kSkip) team_.sync();
     Rest<A> rest{};
     A norm = 1;
     if (distils && kl()) {

@@ -96,19 +96,6 @@ class Team {
     return best;
   }
 
-  // Every thread gets what the first warp's threads hold alike; what that warp has written into
-  // shared memory is seen by all.
-  template <int N>
-  HHD_DEVICE void broadcast(A (&v)[N]) {
-    if (warps() == 1) return warp_barrier();
-    A* values = scratch<A>();
-    if (thread == 0) {
-      for (int i = 0; i < N; ++i) values[i] = v[i];
-    }
-    barrier();
-    for (int i = 0; i < N; ++i) v[i] = values[i];
-  }
-
   const int thread, threads;
 
  private:

@@ -323,9 +323,10 @@ def joint_loss(
         coordinate_loss = int(CoordinateLoss.NONE)
     teacher_weight = weight if teacher_weight is None else teacher_weight
     by_coordinate, weight_sum = _divisor(reduction, weight, b * k, b * k)
-    by_hhd, teacher_weight_sum = _divisor(reduction, teacher_weight, b * k, b)
-    if teacher_weight is weight:
-        teacher_weight_sum = weight_sum
+    if teacher_weight is weight and reduction != Reduction.OFFICIAL:
+        by_hhd, teacher_weight_sum = by_coordinate, weight_sum
+    else:
+        by_hhd, teacher_weight_sum = _divisor(reduction, teacher_weight, b * k, b)
 
     def made(*shape: int) -> Tensor:
         return logits.new_empty(shape, dtype=accumulator(logits))
