@@ -1,6 +1,9 @@
 """What HHD_CUDA and HHD_CUDA_ARCHS choose, with and without an nvcc."""
 
 import runpy
+import subprocess
+import sys
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -105,3 +108,17 @@ def test_cuda_is_not_built_alone(monkeypatch: pytest.MonkeyPatch, script: Script
     monkeypatch.setenv("HHD_CUDA", "1")
     with pytest.raises(SystemExit, match="HHD_CUDA=1, but HHD_BUILD=skip"):
         runpy.run_path(str(SETUP))
+
+
+def test_a_source_distribution_can_be_built_from(tmp_path: Path) -> None:
+    """It holds every file that CMake compiles or includes."""
+    command = [sys.executable, "setup.py", "-q", "sdist", "-d", str(tmp_path)]
+    # Its metadata goes there too: the installed package's own is not to be written anew.
+    egg = ["egg_info", "--egg-base", str(tmp_path)]
+    subprocess.run([*command[:3], *egg, *command[3:]], cwd=SETUP.parent, check=True)
+    (archive,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(archive) as tar:
+        held = {name.partition("/")[2] for name in tar.getnames()}
+    sources = {path for path in SETUP.parent.glob("csrc/**/*") if path.is_file()}
+    wanted = {str(path.relative_to(SETUP.parent)) for path in sources} | {"CMakeLists.txt"}
+    assert wanted <= held
