@@ -1,10 +1,9 @@
-"""The backends under test and the fixed hypothesis profile."""
+"""The backends under test."""
 
 import os
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import HealthCheck, settings
 
 from kernels.samples import BACKENDS, DEVICE, INTERPRETED
 
@@ -14,17 +13,6 @@ if INTERPRETED:
     interpreter.repair()
 
 collect_ignore = [] if DEVICE == "cpu" else ["test_contract_instruction_sets.py"]
-
-settings.register_profile(
-    "kernels",
-    # The interpreter takes milliseconds a program.
-    max_examples=4 if INTERPRETED else 50,
-    derandomize=True,
-    deadline=None,
-    database=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
-settings.load_profile("kernels")
 
 UNBUILT = pytest.mark.skip(reason="cpu: not built, as HHD_BUILD=skip asked")
 CPU_ONLY = ("test_contract_opcheck.py", "test_contract_instruction_sets.py")
