@@ -1,5 +1,5 @@
-"""Shared by all tests: the import root for `oracle` and `kernels`, one hypothesis profile, the golden
-vectors, the hook of the support table.
+"""Shared by all tests: where `oracle` and `kernels` are imported from, one hypothesis profile, the
+golden vectors, the hook of the support table.
 """
 
 import os
