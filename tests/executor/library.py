@@ -12,6 +12,8 @@ from sanitize.memory import Array, View
 
 LIMIT = 227 << 10
 """Of the shared memory that a block may ask for, in bytes: sm_90's."""
+WARP = 32
+"""Threads."""
 FORWARD, REVERSE, RANDOM = range(3)
 ORDERS = [(FORWARD, 0), (REVERSE, 0), (RANDOM, 1)]
 """Which thread goes on where several can, and a seed."""

@@ -11,7 +11,7 @@ import torch
 
 import hhd_kernels as hk
 from executor.calls import SMALL
-from executor.library import LIMIT, RANDOM, Library
+from executor.library import LIMIT, RANDOM, WARP, Library
 from executor.pairwise import pairwise
 from executor.torch_ops import installed
 from kernels import (
@@ -24,6 +24,7 @@ from kernels import (
     test_soft_argmax,
     test_teacher_targets,
 )
+from kernels.calls import targets_of
 from kernels.samples import (
     BORDERS,
     COORDINATE_LOSSES,
@@ -33,10 +34,12 @@ from kernels.samples import (
     LAYOUTS,
     MIXTURES,
     SAMPLINGS,
+    loss_setup,
 )
 
-# One pixel, one row, whole vectors, ragged ones, more joints than one block takes at a time.
-SHAPES = [(1, 1, 1, 1), (2, 2, 1, 9), (1, 2, 16, 24), (2, 3, 9, 7), (1, 17, 6, 5)]
+# One pixel, one row, whole vectors, ragged ones, more joints than one block takes at a time,
+# several warps a map in every dtype.
+SHAPES = [(1, 1, 1, 1), (2, 2, 1, 9), (1, 2, 16, 24), (2, 3, 9, 7), (1, 17, 6, 5), (1, 1, 41, 57)]
 MAPS = {
     "shape": SHAPES,
     "layout": list(LAYOUTS),
@@ -123,6 +126,30 @@ def test_any_call(library: Library, test: Any, case: dict[str, Any]) -> None:
     library.limit = arguments.pop("limit")
     library.order(RANDOM, 1)
     test.hypothesis.inner_test("cpu", **arguments)
+
+
+# A flat map whose mass moves centres far, and which of these windows then leave it.
+LOW = -6.3
+CENTERS = [[30.0, 20.0], [3.0, 20.0], [0.0, 20.0], [18.0, 20.0]]
+LEAVE = {"published": [0, 2], "debiased": [1, 2]}
+
+
+@pytest.mark.parametrize("limit", [LIMIT, SMALL])
+@pytest.mark.parametrize("locate", list(LEAVE))
+@pytest.mark.parametrize(("divergence", "kind"), [("kl", "softmax"), ("sse", "l2")])
+def test_skipped(library: Library, divergence: str, kind: str, locate: str, limit: int) -> None:
+    """The warps of a map agree on whether its window leaves it, the teacher's or the student's."""
+    library.limit = limit
+    library.reset_order()
+    setup = loss_setup(0, (1, 4, 40, 37), (5, 4), style="normal", scale=0.1, weighted=False)
+    setup = setup._replace(logits=setup.logits + LOW, centers=torch.tensor([CENTERS]))
+    logits, options = setup.logits.requires_grad_(), {"border": "skip", "divergence": divergence}
+    loss = hk.hhd_loss(logits, targets_of(setup), normalize=kind, locate=locate, **options)
+    (grad,) = torch.autograd.grad(loss, logits)
+    (threads,) = (run.threads for run in library.traffic() if "joint_loss_kernel" in run.kernel)
+    assert threads > WARP
+    assert [k for k in range(len(CENTERS)) if not grad[0, k].any()] == LEAVE[locate]
+    test_hhd_loss.check("cpu", setup, (divergence, kind, locate), border="skip")
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
