@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from hhd.cli import add_decoding, decoding_of
-from hhd.data.skeleton import load_skeleton
+from hhd.data.skeleton import Skeleton, load_skeleton
 from hhd.models import build_model
-from hhd.models.checkpoints import Part, load_weights, read_weights
+from hhd.models.checkpoints import Part, Weights, load_weights, read_weights
 from hhd.models.files import ModelCard, save_model
 from hhd.train.checkpoint import file_digest
 
@@ -33,14 +33,16 @@ def run(words: Sequence[str]) -> None:
     part: Part | None = "student" if options.student else "teacher" if options.teacher else None
     weights = read_weights(options.file, part, options.trust)
     fields = USUAL | {"task": "integral" if weights.integral else "heatmap"}
-    fields |= _said_by(weights.recipe or {})
+    fields |= _said_by(weights)
     given = {name: getattr(options, name) for name in (*USUAL, "task", "model")}
     fields |= {name: value for name, value in given.items() if value is not None}
     fields |= decoding_of(options)
     if "model" not in fields:
         raise weights.refuse("does not say which network it holds: name it with --model")
     fields = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
-    skeleton = load_skeleton(fields.pop("skeleton"))
+    named = fields.pop("skeleton")
+    # A card holds all of its skeleton, whose file need not be here.
+    skeleton = named if isinstance(named, Skeleton) else load_skeleton(named)
     if weights.joints != len(skeleton):
         raise weights.refuse(
             f"has {weights.joints} joints, skeleton {skeleton.name} {len(skeleton)}"
@@ -62,9 +64,12 @@ def run(words: Sequence[str]) -> None:
     )
 
 
-def _said_by(recipe: dict[str, Any]) -> dict[str, Any]:
-    """The fields of the card that the recipe of a run of ours gives."""
+def _said_by(weights: Weights) -> dict[str, Any]:
+    """The fields of the card that a file of ours gives by its own card or its run's recipe."""
     names = ("model", "task", *USUAL, *DECODING)
+    if weights.card is not None:
+        return {name: getattr(weights.card, name) for name in (*names, "decode_window", "preset")}
+    recipe = weights.recipe or {}
     said = {name: recipe[name] for name in names if name in recipe}
     if recipe.get("decode") == "local":
         said["decode_window"] = recipe["decode_window"]
@@ -77,7 +82,7 @@ def parser() -> argparse.ArgumentParser:
         prog="hhd convert",
         description="A checkpoint of HRNet, mmpose 0.x or 1.x, mmrazor, DWPose or the official HHD "
         "code, to a safetensors file that hhd eval, hhd predict and recipes take. The options say "
-        "what the file does not; a checkpoint.pt of hhd train needs none but --output.",
+        "what the file does not; what hhd train wrote needs none but --output.",
     )
     parser.add_argument("file", type=Path, help=".pth, .pt or .safetensors")
     parser.add_argument("--model", help="the network, by hhd's name: hrnet_w48 ...")

@@ -13,11 +13,11 @@ from types import SimpleNamespace
 from typing import Any, Literal, NamedTuple
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from hhd.models.base import PoseModel
+from hhd.models.files import ModelCard, read_card
 
 Part = Literal["student", "teacher"]
 
@@ -80,14 +80,15 @@ LAYOUTS = (
 
 @dataclass(frozen=True)
 class Weights:
-    """What a file holds of one network: tensors under our keys, the layout it had, and of a run of
-    ours the recipe."""
+    """What a file holds of one network: tensors under our keys, the layout it had, of a run of ours
+    the recipe, and of a model file of ours the card."""
 
     path: Path
     layout: str
     tensors: dict[str, Tensor]
     integral: bool
     recipe: dict[str, Any] | None = None
+    card: ModelCard | None = None
 
     def refuse(self, reason: str) -> ValueError:
         """The error that says of this file why it cannot be used."""
@@ -111,10 +112,9 @@ def read_weights(path: Path, part: Part | None = None, trust: bool = False) -> W
         raise FileNotFoundError(f"checkpoint {path} does not exist")
     recipe = None
     if path.suffix == ".safetensors":
-        try:
-            tensors = load_file(path)
-        except SafetensorError as error:
-            raise ValueError(f"checkpoint {path} is not a safetensors file: {error}") from error
+        tensors, card = _load_safetensors(path)
+        if card is not None and part is None:
+            return Weights(path, "hhd", tensors, card.task == "integral", card.recipe, card)
     else:
         content = _load(path, trust)
         tensors, recipe = _state_dict(content, path), _recipe(content)
@@ -218,6 +218,22 @@ def _recipe(content: Any) -> dict[str, Any] | None:
     """The recipe of a run of ours."""
     recipe = content.get("recipe") if isinstance(content, dict) else None
     return recipe if isinstance(recipe, dict) and "task" in recipe else None
+
+
+def _load_safetensors(path: Path) -> tuple[dict[str, Tensor], ModelCard | None]:
+    """The tensors by key, and the card of a model file of ours."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise ValueError(f"checkpoint {path} is not a safetensors file: {error}") from error
+    if "hhd" not in metadata:
+        return tensors, None
+    try:
+        return tensors, read_card(metadata["hhd"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"checkpoint {path} has a card that hhd does not read: {error}") from error
 
 
 def _load(path: Path, trust: bool) -> Any:

@@ -87,7 +87,7 @@ def load_model(path: Path) -> tuple[PoseModel, ModelCard]:
             f"model file {path} has no hhd card; it takes a model.safetensors that hhd train wrote"
         )
     try:
-        card = _card(json.loads(metadata["hhd"]))
+        card = read_card(metadata["hhd"])
         model = build_model(card.model, len(card.skeleton), deconv=card.deconv)
         model.load_state_dict(tensors)
     except (ValueError, KeyError, TypeError, RuntimeError) as error:
@@ -96,7 +96,10 @@ def load_model(path: Path) -> tuple[PoseModel, ModelCard]:
     return model.eval(), card
 
 
-def _card(content: dict[str, Any]) -> ModelCard:
+def read_card(text: str) -> ModelCard:
+    """The card that :func:`save_model` wrote as JSON; ``ValueError``, ``KeyError`` or ``TypeError``
+    on any other text."""
+    content = json.loads(text)
     fields = {k: v if k == "recipe" else _freeze(v) for k, v in content.items()}
     fields["skeleton"] = Skeleton(**fields["skeleton"])
     return ModelCard(**fields)

@@ -393,6 +393,19 @@ def test_convert_asks_nothing_of_our_own_checkpoint(tmp_path, capsys, tiny):
     assert main([*words, "--beta=3", "--decode-window=whole"]) == 0
     card = load_model(out)[1]
     assert (card.beta, card.sigma, card.decode_window) == (3, theirs.sigma, None)
+    # The model file says as much, by its card, and its options the same.
+    words[1] = str(run / "model.safetensors")
+    assert main(words) == 0
+    card = load_model(out)[1]
+    assert card.source.startswith("model.safetensors (hhd), sha256 ")
+    assert replace(card, source=None) == theirs
+    assert main([*words, "--beta=3", "--decode-window=whole"]) == 0
+    assert load_model(out)[1].decode_window is None
+    assert load_model(out)[1].beta == 3
+    damaged = run / "damaged.safetensors"
+    save_file(state, damaged, metadata={"hhd": "{}"})
+    with pytest.raises(ValueError, match=r"damaged.safetensors has a card that hhd does not read"):
+        read_weights(damaged)
     torch.save({"state_dict": state}, run / "bare.pth")
     capsys.readouterr()
     assert main(["convert", str(run / "bare.pth"), f"--output={out}"]) == 1
