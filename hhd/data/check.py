@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from hhd.data.coco import check_joint_names, read_json, read_person
-from hhd.data.mpii import read_mpii_rows, read_row
+from hhd.data.mpii import PIXEL_STD, SHIFT_DOWN, read_mpii_rows, read_row
 from hhd.data.person import Person
 from hhd.data.read import is_mpii
 from hhd.data.skeleton import Skeleton
@@ -62,10 +62,18 @@ def check_data(
     for person in persons:
         sizes.setdefault(person.image, (person.width, person.height))
     if decode:
+        decoded: dict[Path, tuple[int, int] | None] = {}
         with ThreadPoolExecutor(threads) as pool:
             results = pool.map(lambda item: _check_picture(*item), sizes.items())
-            for problem in progress(results, len(sizes)):
+            for path, (size, problem) in zip(sizes, progress(results, len(sizes)), strict=True):
+                decoded[path] = size
                 findings += [] if problem is None else [Finding("picture", problem)]
+        # MPII does not say how large its pictures are.
+        for person in persons:
+            size = decoded[person.image]
+            if person.width is None and size is not None:
+                where = f"person {person.annotation_id} of {annotations}"
+                findings += _check_mpii_person(person, size, where)
     return Checked(len(persons), len(sizes), findings)
 
 
@@ -146,20 +154,37 @@ def _check_person(person: Person, where: str) -> Iterator[Finding]:
     """Box and joints against the picture, and the joints' flags."""
     if person.width is None or person.height is None:
         return
+    size = person.width, person.height
     x, y, w, h = person.box
-    border = np.array([person.width, person.height], dtype=np.float64)
-    past = max(-x, -y, x + w - border[0], y + h - border[1])
+    past = max(-x, -y, x + w - size[0], y + h - size[1])
     if past > PIXELS_PAST_BORDER:
         text = f"bbox {[round(v, 1) for v in person.box]} reaches {past:.1f} pixels past"
         yield Finding("outside", f"{where}: {text} the picture of {person.width}x{person.height}")
-    points, flags = person.keypoints[:, :2], person.keypoints[:, 2]
-    over = np.maximum(-points, points - border).max(axis=1)
-    for joint in np.flatnonzero((flags > 0) & (over > PIXELS_PAST_BORDER)):
-        place = points[joint].tolist()
-        yield Finding("outside", f"{where}: joint {joint} at {place} is off the picture")
+    yield from _check_joints(person, size, where)
+    flags = person.keypoints[:, 2]
     if not np.isin(flags, (0, 1, 2)).all():
         odd = flags[~np.isin(flags, (0, 1, 2))][0]
         yield Finding("annotation", f"{where}: a joint has v = {odd:g}; it takes 0, 1 or 2")
+
+
+def _check_mpii_person(person: Person, size: tuple[int, int], where: str) -> Iterator[Finding]:
+    """Joints and centre against the picture; the box, a square around them, may reach past it."""
+    x, y, w, h = person.box
+    # The annotated centre: the box's lies below it.
+    center = x + w / 2, y + h / 2 - h * SHIFT_DOWN / PIXEL_STD
+    past = max(-center[0], -center[1], center[0] - size[0], center[1] - size[1])
+    if past > PIXELS_PAST_BORDER:
+        place = [round(v, 1) for v in center]
+        yield Finding("outside", f"{where}: its centre at {place} is off the picture")
+    yield from _check_joints(person, size, where)
+
+
+def _check_joints(person: Person, size: tuple[int, int], where: str) -> Iterator[Finding]:
+    points, flags = person.keypoints[:, :2], person.keypoints[:, 2]
+    over = np.maximum(-points, points - np.array(size)).max(axis=1)
+    for joint in np.flatnonzero((flags > 0) & (over > PIXELS_PAST_BORDER)):
+        place = points[joint].tolist()
+        yield Finding("outside", f"{where}: joint {joint} at {place} is off the picture")
 
 
 def _check_numbers(annotation: dict[str, Any], where: str) -> Iterator[Finding]:
@@ -179,18 +204,21 @@ def _check_bins(areas: list[Any], annotations: Path) -> Iterator[Finding]:
             yield Finding("area", f"{annotations}: {text}")
 
 
-def _check_picture(path: Path, size: tuple[int | None, int | None]) -> str | None:
-    """What is wrong with a picture, if anything."""
+def _check_picture(
+    path: Path, size: tuple[int | None, int | None]
+) -> tuple[tuple[int, int] | None, str | None]:
+    """(width, height) of a picture, None if it cannot be decoded; what is wrong, if anything."""
     image = cv2.imread(str(path), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     if image is None:
-        return f"{path} cannot be decoded"
+        return None, f"{path} cannot be decoded"
+    found = image.shape[1], image.shape[0]
     # OpenCV fills the rest of a JPEG that was cut short with grey and says nothing.
     if path.suffix.lower() in (".jpg", ".jpeg"):
         with path.open("rb") as file:
             file.seek(max(path.stat().st_size - 4096, 0))
             if b"\xff\xd9" not in file.read():
-                return f"{path} is cut short"
-    if None not in size and size != (image.shape[1], image.shape[0]):
-        got = f"{image.shape[1]}x{image.shape[0]}"
-        return f"{path} has {got} pixels, its annotation file says {size[0]}x{size[1]}"
-    return None
+                return found, f"{path} is cut short"
+    if None not in size and size != found:
+        got = f"{found[0]}x{found[1]}"
+        return found, f"{path} has {got} pixels, its annotation file says {size[0]}x{size[1]}"
+    return found, None

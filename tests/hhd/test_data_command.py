@@ -145,6 +145,23 @@ def test_broken_mpii_rows_are_all_named(shared_data, tmp_path):
     assert "person 3" in texts[2]
 
 
+def test_mpii_joints_and_centres_off_their_pictures_are_named(shared_data, tmp_path):
+    folder = shared_data / "mmpose_samples" / "mpii"
+    rows = json.loads((folder / "test_mpii.json").read_text())
+    rows[0]["joints"][3], rows[0]["joints_vis"][3] = [9000, 1], 1
+    rows[1]["center"] = [1, 9000]
+    # An unlabelled joint may be anywhere.
+    rows[2]["joints"][5], rows[2]["joints_vis"][5] = [-50, -50], 0
+    path = tmp_path / "rows.json"
+    path.write_text(json.dumps(rows))
+    found = check_data(path, folder, load_skeleton("mpii16")).findings
+    assert [finding.kind for finding in found] == ["outside", "outside"]
+    assert "person 0 of" in found[0].text
+    assert "joint 3 at [8999.0, 0.0] is off the picture" in found[0].text
+    assert "person 1 of" in found[1].text
+    assert "its centre at [0.0, 8999.0] is off the picture" in found[1].text
+
+
 def test_the_exit_status_says_whether_anything_is_wrong(people, tmp_path, capsys):
     words = ["data", "check", str(people / "annotations.json"), "--skeleton", "lsp14"]
     status = main(words)
