@@ -124,6 +124,15 @@ def eval_command(words: Sequence[str]) -> None:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--json", type=Path, help="write the numbers to this file")
     options = parser.parse_args(words)
+    if options.detections and options.mpii_truth:
+        raise ValueError(
+            "--detections and --mpii-truth are both given, but PCKh is of annotated persons"
+        )
+    if options.detections and options.no_coco_ap:
+        raise ValueError(
+            "--detections with --no-coco-ap: detected boxes have no labels, so there is nothing to "
+            "evaluate"
+        )
     # Before the minutes that the evaluation takes.
     if options.json and not options.json.parent.is_dir():
         raise FileNotFoundError(f"json is {options.json}: its folder does not exist")

@@ -274,6 +274,15 @@ class Recipe:
             raise ValueError(f"loss is {self.loss}, which {needs} teacher or teacher_maps")
         if self.teacher is not None and self.teacher_maps is not None:
             raise ValueError("teacher and teacher_maps are both given; it takes one of them")
+        if self.val_detections is not None and self.mpii_truth is not None:
+            raise ValueError(
+                "val_detections and mpii_truth are both given, but PCKh is of annotated persons"
+            )
+        if self.val_detections is not None and not self.coco_ap:
+            raise ValueError(
+                "val_detections is given, but coco_ap is false; detected boxes have no labels, "
+                "so there is nothing to evaluate"
+            )
         if self.teacher_model is not None:
             check_model_name(self.teacher_model)
             if self.teacher in (None, "labels"):

@@ -162,6 +162,21 @@ def test_options_of_eval_are_named(capsys, words, message):
     assert f"error: argument {message}\n" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--no-coco-ap"], "detected boxes have no labels, so there is nothing to evaluate"),
+        (["--mpii-truth", "t.mat"], "PCKh is of annotated persons"),
+    ],
+)
+def test_eval_of_detections_that_measures_nothing_is_refused(capsys, words, message):
+    words = ["--annotations", "a.json", "--detections", "d.json", *words]
+    assert main(["eval", "m.safetensors", *words]) == 1
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
 def test_eval_misses_a_folder_before_it_starts(tmp_path, capsys):
     words = ["--annotations", "a.json", "--json", str(tmp_path / "no" / "x.json")]
     assert main(["eval", "m.safetensors", *words]) == 1

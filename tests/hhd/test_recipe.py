@@ -144,6 +144,8 @@ def test_help_names_every_field(capsys):
         ("affine: udp\nloss: kl\nteacher_maps: m.npy", "teacher_maps lie on the standard grid"),
         ("loss: js\nteacher: labels", "loss is js, which takes no teacher"),
         ("loss: kd_kl", "loss is kd_kl, which needs teacher"),
+        ("val_detections: d.json", "coco_ap is false; .* nothing to evaluate"),
+        ("val_detections: d.json\nmpii_truth: t.mat", "PCKh is of annotated persons"),
         ("match_gradients: true", "match_gradients is true, but loss is none; it takes"),
     ],
 )
