@@ -144,7 +144,7 @@ def eval_command(words: Sequence[str]) -> None:
     from hhd.data.read import is_mpii, read_annotations
     from hhd.evaluation.coco_ap import ApRules
     from hhd.evaluation.decode import Decoder
-    from hhd.evaluation.report import evaluate, print_report
+    from hhd.evaluation.report import check_evaluation, evaluate, print_report
     from hhd.models.files import load_model
     from hhd.train.loop import choose_device
 
@@ -168,6 +168,12 @@ def eval_command(words: Sequence[str]) -> None:
         affine=card.affine,
     )
     no_ap = options.no_coco_ap or is_mpii(options.annotations)
+    measured: dict[str, Any] = {
+        "coco_annotations": None if no_ap else options.annotations,
+        "missing_area": "box" if options.area_of_box else "refuse",
+        "mpii_truth": None if options.mpii_truth is None else read_mpii_truth(options.mpii_truth),
+    }
+    check_evaluation(data, **measured)
     report = evaluate(
         model.to(device),
         Decoder(card),
@@ -175,10 +181,8 @@ def eval_command(words: Sequence[str]) -> None:
         batch_size=options.batch_size,
         workers=options.workers,
         device=device,
-        coco_annotations=None if no_ap else options.annotations,
         ap_rules=ApRules(options.score, nms=options.nms, nms_threshold=options.nms_threshold),
-        missing_area="box" if options.area_of_box else "refuse",
-        mpii_truth=None if options.mpii_truth is None else read_mpii_truth(options.mpii_truth),
+        **measured,
     )
     print_report(Console(), report, card.skeleton)
     if options.json:

@@ -138,14 +138,8 @@ def coco_ap(
     ``missing_area`` "box" gives an annotation without an area .53 of its box's, as mmpose does for
     CrowdPose and AI Challenger.
     """
+    truth = read_truth(annotations, missing_area)
     with contextlib.redirect_stdout(io.StringIO()):
-        try:
-            truth = COCO(str(annotations))
-        except (KeyError, TypeError) as error:
-            raise ValueError(
-                f"{annotations}: an entry lacks or has a wrong {error}, which AP needs"
-            ) from error
-        complete(truth, annotations, missing_area)
         # pycocotools takes the first result's fields for all, and has none to take.
         found = truth.loadRes(results) if results else COCO()
         evaluation = COCOeval(truth, found, "keypoints")
@@ -154,6 +148,22 @@ def coco_ap(
         evaluation.accumulate()
         evaluation.summarize()
     return dict(zip(STATISTICS, (float(value) for value in evaluation.stats), strict=True))
+
+
+def read_truth(annotations: Path, missing_area: Literal["refuse", "box"] = "refuse") -> COCO:
+    """What AP is measured against; ``ValueError`` says what of it AP lacks."""
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            truth = COCO(str(annotations))
+    except (KeyError, TypeError) as error:
+        raise ValueError(
+            f"{annotations}: an entry lacks or has a wrong {error}, which AP needs"
+        ) from error
+    except (AssertionError, ValueError) as error:
+        # MPII's rows and its .mat.
+        raise ValueError(f"{annotations} is not COCO-style JSON, which COCO AP needs") from error
+    complete(truth, annotations, missing_area)
+    return truth
 
 
 def complete(truth: COCO, annotations: Path, missing_area: Literal["refuse", "box"]) -> None:

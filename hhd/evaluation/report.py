@@ -13,7 +13,7 @@ from rich.table import Table
 from hhd.data.dataset import CropDataset, make_loader
 from hhd.data.mpii import MpiiTruth
 from hhd.data.skeleton import Skeleton
-from hhd.evaluation.coco_ap import PUBLISHED_RULES, ApRules, coco_ap, detections
+from hhd.evaluation.coco_ap import PUBLISHED_RULES, ApRules, coco_ap, detections, read_truth
 from hhd.evaluation.decode import Decoder, Predictions, predict
 from hhd.evaluation.pck import Pck, pck
 from hhd.evaluation.pckh import Pckh, pckh
@@ -51,6 +51,27 @@ class Report:
         parts += [f"AP {100 * self.coco['AP']:.1f}"] if self.coco else []
         parts += [f"PCKh ({score.convention}) {score.mean:.1f}" for score in self.mpii]
         return "  ".join(parts)
+
+
+def check_evaluation(
+    dataset: CropDataset,
+    coco_annotations: Path | None,
+    missing_area: Literal["refuse", "box"],
+    mpii_truth: MpiiTruth | None,
+) -> None:
+    """``ValueError`` where :func:`evaluate` would fail after the last prediction."""
+    labelled = any((person.keypoints[:, 2] > 0).any() for person in dataset.persons)
+    if not labelled and coco_annotations is None and mpii_truth is None:
+        raise ValueError("no person has a labelled joint, so there is nothing to evaluate")
+    if coco_annotations is not None:
+        read_truth(coco_annotations, missing_area)
+    if mpii_truth is not None:
+        wanted = (len(dataset.persons), *dataset.persons[0].keypoints[:, :2].shape)
+        if mpii_truth.coords.shape != wanted:
+            raise ValueError(
+                f"mpii_truth has coords of shape {mpii_truth.coords.shape}; "
+                f"the persons to evaluate on make {wanted}"
+            )
 
 
 def evaluate(

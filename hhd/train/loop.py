@@ -11,7 +11,7 @@ import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from rich.console import Console
@@ -30,7 +30,7 @@ from hhd.data.read import read_annotations
 from hhd.data.skeleton import Skeleton, load_skeleton
 from hhd.evaluation.coco_ap import ApRules
 from hhd.evaluation.decode import Decoder
-from hhd.evaluation.report import Report, evaluate
+from hhd.evaluation.report import Report, check_evaluation, evaluate
 from hhd.models import build_model
 from hhd.models.base import PoseModel, channels_last, start_from_zero_maps
 from hhd.models.checkpoints import read_weights, start_from
@@ -85,6 +85,13 @@ def train(recipe: Recipe, console: Console | None = None) -> Trained:
     model = channels_last(model.to(device))
     size = recipe.input_size[0] // model.stride, recipe.input_size[1] // model.stride
     train_data, val_data = build_data(recipe, skeleton, model.stride, console)
+    annotations = recipe.data_path(recipe.val_annotations) if recipe.coco_ap else None
+    heads = (
+        None if recipe.mpii_truth is None else read_mpii_truth(recipe.data_path(recipe.mpii_truth))
+    )
+    missing_area: Literal["refuse", "box"] = "box" if recipe.area_of_box else "refuse"
+    # Before the first step what would else fail after an epoch.
+    check_evaluation(val_data, annotations, missing_area, heads)
     teacher = build_teacher(recipe, skeleton, size, device)
     criterion = build_loss(recipe, size)
     card = ModelCard(
@@ -140,8 +147,6 @@ def train(recipe: Recipe, console: Console | None = None) -> Trained:
     )
     loader = make_loader(train_data, batches, recipe.workers)
 
-    annotations = recipe.data_path(recipe.val_annotations) if recipe.coco_ap else None
-    heads = None if recipe.mpii_truth is None else read_mpii_truth(inputs_of["mpii_truth"])
     # Joints in the skeleton's order, mirrored pairs weighing the same.
     joint_weight = torch.tensor(skeleton.joint_weights, device=device)
 
@@ -155,7 +160,7 @@ def train(recipe: Recipe, console: Console | None = None) -> Trained:
             device=device,
             coco_annotations=annotations,
             ap_rules=ApRules(recipe.score, nms=recipe.nms, nms_threshold=recipe.nms_threshold),
-            missing_area="box" if recipe.area_of_box else "refuse",
+            missing_area=missing_area,
             mpii_truth=heads,
         )
 

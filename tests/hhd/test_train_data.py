@@ -1,6 +1,7 @@
 """Training and evaluation end to end on COCO and MPII samples, UDP, every loss."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from hhd.cli import main
 from hhd.data.mpii import read_mpii, read_mpii_truth
 from hhd.data.skeleton import load_skeleton
 from hhd.evaluation.pckh import pckh
-from hhd.models.files import load_model
+from hhd.models import build_model
+from hhd.models.files import ModelCard, load_model, save_model
 from hhd.train import loop
 from hhd.train.recipe import load_recipe
 
@@ -77,6 +79,49 @@ def test_mpii_from_its_recipe(mpii, short, tmp_path, capsys):
     text = capsys.readouterr().out
     assert "hrnet, <= 0.5" in text
     assert "< 0.10: " in text
+
+
+def test_what_evaluation_lacks_is_refused_before_the_first_step(
+    mpii, short, shared_data, tmp_path, monkeypatch, capsys
+):
+    """MPII has no COCO AP, CrowdPose no areas, and PCKh takes the persons of its truth."""
+    io = pytest.importorskip("scipy.io")
+    teacher = {"loss": "kl", "teacher": "labels", "match_gradients": False}
+    recipe = load_recipe("mpii_litehrnet18_hhd", **mpii, **short, **teacher)
+    content = io.loadmat(mpii["mpii_truth"])
+    fewer = {
+        "jnt_missing": content["jnt_missing"][:, :3],
+        "pos_gt_src": content["pos_gt_src"][..., :3],
+        "headboxes_src": content["headboxes_src"][..., :3],
+    }
+    io.savemat(tmp_path / "fewer.mat", fewer)
+    folder = shared_data / "mmpose_samples" / "crowdpose"
+    file = "test_crowdpose.json"
+    crowd = {"data_root": str(folder), "train_annotations": file, "val_annotations": file}
+
+    def no_step(*_):
+        raise AssertionError("a step was taken")
+
+    monkeypatch.setattr(loop, "read_batches", no_step)
+    for changes, message in (
+        ({"coco_ap": True}, "test_mpii.json is not COCO-style JSON, which COCO AP needs"),
+        ({"mpii_truth": str(tmp_path / "fewer.mat")}, r"mpii_truth has coords of shape \(3, 16"),
+        (
+            {**crowd, "skeleton": "crowdpose14", "mpii_truth": None, "coco_ap": True},
+            "lacks area, .*; --area-of-box takes",
+        ),
+    ):
+        with pytest.raises(ValueError, match=message):
+            loop.train(replace(recipe, **changes), QUIET)
+
+    skeleton = load_skeleton("crowdpose14")
+    card = ModelCard("phone", "heatmap", (64, 64), 1.25, 1.0, 2.0, skeleton)
+    model = tmp_path / "m.safetensors"
+    save_model(model, build_model("phone", 14), card)
+    monkeypatch.setattr("hhd.evaluation.report.predict", no_step)
+    words = ["--annotations", str(folder / file), "--images", str(folder)]
+    assert main(["eval", str(model), *words]) == 1
+    assert "lacks area, bbox or num_keypoints" in capsys.readouterr().err
 
 
 def test_labels_have_a_pckh_of_a_hundred(mpii):
