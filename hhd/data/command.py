@@ -98,13 +98,13 @@ def preview_command(words: Sequence[str]) -> int:
     if options.file is not None:
         check_picture_name(options.file)
 
-    from hhd.train.loop import build_data
+    from hhd.train.loop import build_train_data
     from hhd.train.recipe import parse_recipe
 
     recipe = parse_recipe(rest, prog="hhd data preview")
     plain = replace(recipe, loss="none", teacher=None, teacher_maps=None, match_gradients=False)
     skeleton = load_skeleton(recipe.skeleton)
-    data, _ = build_data(plain, skeleton, 1, Console())
+    data = build_train_data(plain, skeleton, 1, Console())
     order = np.random.default_rng(recipe.seed).permutation(len(data))
     # Persons again in later epochs, augmented anew, where there are not enough of them.
     indices = [int(order[i % len(data)]) + i // len(data) * len(data) for i in range(options.count)]

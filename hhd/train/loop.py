@@ -260,13 +260,8 @@ def build_data(
     recipe: Recipe, skeleton: Skeleton, stride: int, console: Console
 ) -> tuple[CropDataset, CropDataset]:
     """Training crops, augmented, and evaluation crops, which are never filtered or augmented."""
+    train_data = build_train_data(recipe, skeleton, stride, console)
     files = input_files(recipe)
-    train_persons = read_annotations(
-        files["train_annotations"],
-        recipe.data_path(recipe.train_images),
-        skeleton,
-        boxes=recipe.boxes,
-    )
     val_persons = read_annotations(
         files["val_annotations"],
         recipe.data_path(recipe.val_images),
@@ -275,14 +270,28 @@ def build_data(
         detections=files.get("val_detections"),
         score_threshold=recipe.detection_threshold,
     )
+    console.print(
+        f"{len(train_data)} persons to train on, {len(val_persons)} to evaluate on",
+        highlight=False,
+    )
+    return train_data, CropDataset(val_persons, skeleton, **_geometry(recipe, stride))
+
+
+def build_train_data(
+    recipe: Recipe, skeleton: Skeleton, stride: int, console: Console
+) -> CropDataset:
+    """The training crops alone, for which no file of the evaluation need be there."""
+    files = input_files(recipe)
+    train_persons = read_annotations(
+        files["train_annotations"],
+        recipe.data_path(recipe.train_images),
+        skeleton,
+        boxes=recipe.boxes,
+    )
     if recipe.drop_swapped_labels:
         swapped = sum(person.swapped for person in train_persons)
         train_persons = [person for person in train_persons if not person.swapped]
         console.print(f"{swapped} training persons with swapped labels left out", highlight=False)
-    console.print(
-        f"{len(train_persons)} persons to train on, {len(val_persons)} to evaluate on",
-        highlight=False,
-    )
     maps = None
     if recipe.teacher_maps is not None:
         maps = TeacherMaps(
@@ -305,24 +314,24 @@ def build_data(
         shift_probability=recipe.shift_probability,
         rule=recipe.augmentation,
     )
-    geometry: dict[str, Any] = {
+    return CropDataset(
+        train_persons,
+        skeleton,
+        **_geometry(recipe, stride),
+        augmentation=augmentation,
+        transform=None if recipe.transform is None else load_transform(recipe.transform),
+        teacher_maps=maps,
+        seed=recipe.seed,
+    )
+
+
+def _geometry(recipe: Recipe, stride: int) -> dict[str, Any]:
+    return {
         "input_size": recipe.input_size,
         "stride": stride,
         "padding": recipe.padding,
         "affine": recipe.affine,
     }
-    return (
-        CropDataset(
-            train_persons,
-            skeleton,
-            **geometry,
-            augmentation=augmentation,
-            transform=None if recipe.transform is None else load_transform(recipe.transform),
-            teacher_maps=maps,
-            seed=recipe.seed,
-        ),
-        CropDataset(val_persons, skeleton, **geometry),
-    )
 
 
 def load_transform(name: str) -> Transform:

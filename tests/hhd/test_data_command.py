@@ -200,6 +200,9 @@ def test_preview_shows_the_crops_the_network_gets(tiny, people, lsp14, tmp_path,
     assert "7 crops in" in capsys.readouterr().out
     assert main(["data", "preview", "demo_student", *words, f"--file={tmp_path}/sheet.xyz"]) == 1
     assert f"picture {tmp_path}/sheet.xyz has no ending that is known" in capsys.readouterr().err
+    # Nothing is evaluated, so its files may be elsewhere.
+    words += ["--val_annotations=no.json", "--val_detections=no.json", "--coco_ap=true"]
+    assert main(["data", "preview", "demo_student", *words, "--count=7", f"--file={sheet}"]) == 0
     picture = cv2.imread(str(sheet))
     # 64-pixel crops three times as large under an 18-pixel caption, six a row.
     assert picture.shape == (2 * (192 + 18), 6 * 192, 3)
