@@ -54,7 +54,9 @@ def js_divergence(p: Tensor, q: Tensor) -> Tensor:
 
 def weighted_mean(values: Tensor, weight: Tensor) -> Tensor:
     """Mean of ``values`` [B, K] under ``weight``; 0 if there is no weight."""
-    return (weight * values).sum() / weight.sum().clamp(min=1)
+    total = weight.sum()
+    nothing = total == 0
+    return torch.where(nothing, 0, (weight * values).sum() / torch.where(nothing, 1, total))
 
 
 class HeatmapLoss:

@@ -16,6 +16,7 @@ from hhd.train.losses import (
     js_divergence,
     keypoint_mse,
     spread,
+    weighted_mean,
 )
 from hhd.train.recipe import load_recipe
 
@@ -139,6 +140,19 @@ def test_joints_weigh_as_the_skeleton_says():
     one, _ = criterion(logits, {**batch, "weight": torch.tensor([[1.0, 0, 0]] * 2)}, None)
     weighted, _ = criterion(logits, {**batch, "joint_weight": torch.tensor([1.0, 0, 0])}, None)
     assert float(weighted) == float(one) != float(plain)
+
+
+def test_a_mean_is_one_whatever_the_weights_sum_to():
+    values = torch.tensor([[2.0, 6.0, 9.0]])
+    for scale in (100.0, 1.0, 0.01):
+        weight = scale * torch.tensor([[3.0, 1.0, 0.0]])
+        assert float(weighted_mean(values, weight)) == pytest.approx(3)
+    nothing = torch.zeros(1, 3)
+    values.requires_grad_()
+    mean = weighted_mean(values, nothing)
+    (gradient,) = torch.autograd.grad(mean, values)
+    assert float(mean.detach()) == 0
+    assert gradient.tolist() == [[0, 0, 0]]
 
 
 def test_a_joint_outside_the_crop_is_still_drawn_if_its_gaussian_reaches_in():
