@@ -95,6 +95,7 @@ def _check_coco(
                 absent.add(image["id"])
                 path = images / str(image.get("file_name"))
                 findings.append(Finding("missing", f"{which}: {path} does not exist"))
+    categories = [category.get("id") for category in content["categories"]]
     seen: set[Any] = set()
     areas = []
     lacking = {"area": 0, "num_keypoints": 0}
@@ -105,12 +106,18 @@ def _check_coco(
         seen.add(annotation.get("id"))
         if annotation.get("image_id") in absent:
             continue
+        if "category_id" in annotation and annotation["category_id"] not in categories:
+            text = f"category_id {annotation['category_id']!r} is not among the categories"
+            findings.append(Finding("annotation", f"{where}: {text}"))
         try:
             person = read_person(annotation, by_id, annotations, images, skeleton, "as_given")
         except (ValueError, FileNotFoundError) as error:
             findings.append(Finding("annotation", str(error)))
             continue
         if person is None:
+            if not annotation.get("iscrowd", 0) and _counted(annotation):
+                text = f"num_keypoints is {annotation['num_keypoints']}, but no joint is labelled"
+                findings.append(Finding("annotation", f"{where}: {text}"))
             continue
         persons.append(person)
         findings += _check_person(person, where)
@@ -194,6 +201,12 @@ def _check_numbers(annotation: dict[str, Any], where: str) -> Iterator[Finding]:
     area = annotation.get("area", 1)
     if not isinstance(area, (int, float)) or not area > 0:
         yield Finding("area", f"{where}: area is {area!r}; HRNet leaves such persons out")
+
+
+def _counted(annotation: dict[str, Any]) -> bool:
+    """Whether AP takes the annotation for a person to be found."""
+    count = annotation.get("num_keypoints", 0)
+    return isinstance(count, (int, float)) and count > 0
 
 
 def _check_bins(areas: list[Any], annotations: Path) -> Iterator[Finding]:

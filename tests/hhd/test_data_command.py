@@ -71,6 +71,16 @@ def no_area(content, images):
         (set_first(image_id=99), "annotation", "annotation 1 of .*image_id 99 is not among"),
         (set_first(keypoints=[50, 50, 3] * 14), "annotation", "annotation 1 of .*v = 3"),
         (set_first(num_keypoints=0), "annotation", "annotation 1 of .*AP ignores the person"),
+        (
+            set_first(num_keypoints=3, keypoints=[0] * 42),
+            "annotation",
+            "annotation 1 of .*num_keypoints is 3, but no joint is labelled",
+        ),
+        (
+            set_first(category_id=7),
+            "annotation",
+            "annotation 1 of .*category_id 7 is not among the categories",
+        ),
         (set_first(id=2), "annotation", "annotation 2 of .*its id is there twice"),
         (
             set_first(bbox=[60, 60, 900, 9]),
