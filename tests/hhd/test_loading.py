@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
 from hhd.data.dataset import CropDataset, normalise_images
@@ -22,3 +23,17 @@ def test_bare_opencv_makes_what_the_data_set_makes(tmp_path):
     speeds = loading.measure(data, rounds=2, count=loading.BATCH)
     assert [len(values) for values in speeds.values()] == [2, 2, 2]
     assert min(min(values) for values in speeds.values()) > 0
+
+
+@pytest.mark.parametrize(("speed", "status"), [(80.0, 0), (70.0, 1)])
+def test_a_loader_below_the_target_fails(monkeypatch, speed, status):
+    threads = torch.get_num_threads()
+    speeds = {"bare": [100.0] * 2, "loader": [speed] * 2, "data set": [100.0] * 2}
+    monkeypatch.setattr(loading, "generated", lambda folder: [])
+    monkeypatch.setattr(loading, "measure", lambda data, rounds, count: speeds)
+    monkeypatch.setattr(loading, "use_one_thread", lambda: None)
+    monkeypatch.setattr(sys, "argv", ["loading"])
+    try:
+        assert loading.main() == status
+    finally:
+        torch.set_num_threads(threads)
