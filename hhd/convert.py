@@ -37,6 +37,8 @@ def run(words: Sequence[str]) -> None:
     given = {name: getattr(options, name) for name in (*USUAL, "task", "model")}
     fields |= {name: value for name, value in given.items() if value is not None}
     fields |= decoding_of(options)
+    if fields["affine"] == "udp":
+        fields.setdefault("heatmap_decode", "dark_udp")
     if "model" not in fields:
         raise weights.refuse("does not say which network it holds: name it with --model")
     fields = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
@@ -47,12 +49,11 @@ def run(words: Sequence[str]) -> None:
         raise weights.refuse(
             f"has {weights.joints} joints, skeleton {skeleton.name} {len(skeleton)}"
         )
-    card = ModelCard(
-        **fields,
-        skeleton=skeleton,
-        recipe=weights.recipe,
-        source=f"{options.file.name} ({weights.layout}), sha256 {file_digest(options.file)}",
-    )
+    source = f"{options.file.name} ({weights.layout}), sha256 {file_digest(options.file)}"
+    try:
+        card = ModelCard(**fields, skeleton=skeleton, recipe=weights.recipe, source=source)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"model file of {options.file}: {error}") from error
     model = build_model(card.model, len(skeleton), deconv=card.deconv)
     model.check_input_size(card.input_size)
     load_weights(model, weights, card.model)

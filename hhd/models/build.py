@@ -54,7 +54,7 @@ TIMM = "timm/"
 
 def check_model_name(name: str) -> None:
     """``ValueError`` unless :func:`build_model` knows ``name``; of timm's names timm decides."""
-    if name not in MODELS and not name.startswith(TIMM):
+    if name not in MODELS and not str(name).startswith(TIMM):
         raise ValueError(f"model is {name!r}; it takes one of {', '.join(MODELS)}, or timm/NAME")
 
 

@@ -6,14 +6,15 @@ import json
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from hhd.checks import check_positive, check_sizes
 from hhd.data.skeleton import Skeleton
 from hhd.models.base import PoseModel
-from hhd.models.build import build_model
+from hhd.models.build import build_model, check_model_name
 
 Task = Literal["heatmap", "integral"]
 FlipTest = Literal["none", "coordinates", "heatmaps"]
@@ -54,14 +55,35 @@ class ModelCard:
     source: str | None = None
 
     def __post_init__(self) -> None:
+        check_model_name(self.model)
+        for name, kind in get_type_hints(ModelCard).items():
+            if get_origin(kind) is Literal and getattr(self, name) not in get_args(kind):
+                choices = ", ".join(get_args(kind))
+                raise ValueError(f"{name} is {getattr(self, name)!r}; it takes one of {choices}")
+        for name in ("padding", "beta", "sigma"):
+            check_positive(name, getattr(self, name))
+        check_sizes("input_size", self.input_size, 2)
+        if self.deconv is not None:
+            check_sizes("deconv", self.deconv)
         if self.decode_window is not None:
             check_decode_window(self.decode_window)
+        if self.task == "heatmap":
+            check_udp_decoding(self.affine, self.heatmap_decode)
 
 
 def check_decode_window(window: int) -> None:
     """``ValueError`` unless a local soft-argmax can have this side."""
     if not 1 <= window <= 999 or window % 2 == 0:
         raise ValueError(f"decode_window is {window}; it takes an odd number from 1 to 999")
+
+
+def check_udp_decoding(affine: Affine, heatmap_decode: HeatmapDecoding) -> None:
+    """``ValueError`` where heatmaps would be read on another grid than the crop's."""
+    if (heatmap_decode == "dark_udp") != (affine == "udp"):
+        raise ValueError(
+            f"affine is {affine} and heatmap_decode is {heatmap_decode}; "
+            "dark_udp goes with affine udp"
+        )
 
 
 def save_model(path: Path, model: PoseModel, card: ModelCard) -> None:
@@ -100,6 +122,8 @@ def read_card(text: str) -> ModelCard:
     """The card that :func:`save_model` wrote as JSON; ``ValueError``, ``KeyError`` or ``TypeError``
     on any other text."""
     content = json.loads(text)
+    if not isinstance(content, dict) or not isinstance(content.get("recipe", {}), dict | None):
+        raise ValueError("the card is no object, or its recipe is none")
     fields = {k: v if k == "recipe" else _freeze(v) for k, v in content.items()}
     fields["skeleton"] = Skeleton(**fields["skeleton"])
     return ModelCard(**fields)

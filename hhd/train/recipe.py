@@ -13,8 +13,9 @@ from typing import Any, Literal, TypeVar
 import jsonargparse
 import yaml
 
+from hhd.checks import check_from_zero, check_positive, check_share, check_sizes
 from hhd.models.build import check_model_name
-from hhd.models.files import check_decode_window
+from hhd.models.files import check_decode_window, check_udp_decoding
 
 T = TypeVar("T")
 
@@ -23,6 +24,41 @@ SHIPPED = Path(__file__).parent.parent / "recipes"
 # Window and weight of the distillation where a recipe names none.
 KL_DISTILLATION = (7, 1.0)
 PUBLISHED_DISTILLATION = (8, 0.5)
+
+# What numbers the fields take; None is left to the fields that have it.
+POSITIVE = (
+    "epochs",
+    "batch_size",
+    "lr",
+    "sigma",
+    "beta",
+    "padding",
+    "evaluate_every",
+    "checkpoint_every",
+    "log_every",
+    "window",
+    "lr_gamma",
+    "nms_threshold",
+)
+FROM_ZERO = (
+    "hhd_weight",
+    "workers",
+    "threads",
+    "clip_norm",
+    "weight_decay",
+    "seed",
+    "teacher_gate",
+    "scale_factor",
+    "rotation_factor",
+    "warmup_steps",
+)
+SHARES = (
+    "rotation_probability",
+    "flip_probability",
+    "half_body_probability",
+    "shift_probability",
+    "warmup_factor",
+)
 
 
 @dataclass(frozen=True)
@@ -201,43 +237,17 @@ class Recipe:
     """Folder for the log, the checkpoint and the model."""
 
     def __post_init__(self) -> None:
-        for name in (
-            "epochs",
-            "batch_size",
-            "lr",
-            "sigma",
-            "beta",
-            "padding",
-            "evaluate_every",
-            "checkpoint_every",
-            "log_every",
-            "window",
-            "lr_gamma",
-            "nms_threshold",
-        ):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise ValueError(f"{name} is {value}; it takes a positive number")
-        for name in (
-            "hhd_weight",
-            "workers",
-            "threads",
-            "clip_norm",
-            "weight_decay",
-            "seed",
-            "teacher_gate",
-            "scale_factor",
-            "rotation_factor",
-            "rotation_probability",
-            "flip_probability",
-            "half_body_probability",
-            "shift_probability",
-            "warmup_steps",
-            "warmup_factor",
-        ):
-            value = getattr(self, name)
-            if value is not None and not value >= 0:
-                raise ValueError(f"{name} is {value}; it takes a number from 0 up")
+        for name in POSITIVE:
+            if getattr(self, name) is not None:
+                check_positive(name, getattr(self, name))
+        for name in FROM_ZERO:
+            if getattr(self, name) is not None:
+                check_from_zero(name, getattr(self, name))
+        for name in SHARES:
+            check_share(name, getattr(self, name))
+        check_sizes("input_size", self.input_size, 2)
+        if self.deconv is not None:
+            check_sizes("deconv", self.deconv)
         check_model_name(self.model)
         if not 0 <= self.teacher_floor < 1:
             raise ValueError(
@@ -246,7 +256,7 @@ class Recipe:
         if not 0 < self.warmup < 1:
             raise ValueError(f"warmup is {self.warmup}; it takes a share between 0 and 1")
         check_decode_window(self.decode_window)
-        if list(self.milestones) != sorted(self.milestones):
+        if list(self.milestones) != sorted(self.milestones) or min(self.milestones, default=1) < 1:
             raise ValueError(f"milestones is {list(self.milestones)}; it takes rising epochs")
         if self.scale_factor >= 1:
             raise ValueError(f"scale_factor is {self.scale_factor}; it takes a share below 1")
@@ -254,11 +264,8 @@ class Recipe:
             raise ValueError(
                 f"affine is {self.affine} and target is {self.target}; udp goes with udp"
             )
-        if (self.heatmap_decode == "dark_udp") != (self.affine == "udp") and self.task == "heatmap":
-            raise ValueError(
-                f"affine is {self.affine} and heatmap_decode is {self.heatmap_decode}; "
-                "dark_udp goes with affine udp"
-            )
+        if self.task == "heatmap":
+            check_udp_decoding(self.affine, self.heatmap_decode)
         if self.affine == "udp" and self.teacher_maps is not None:
             raise ValueError("affine is udp, but teacher_maps lie on the standard grid")
         if self.loss != "none" and self.task == "heatmap":

@@ -368,10 +368,29 @@ def test_convert_command(tmp_path, capsys, student, teacher):
         (["--model=phone"], "does not fit phone: missing backbone.stem.conv.weight, "),
         (["--model=litehrnet19"], "model is 'litehrnet19'; it takes one of"),
         (["--input-size", "250", "256"], "input_size is [250, 256]; the model takes"),
+        (["--beta=-10"], f"model file of {source}: beta is -10.0; it takes a positive number"),
+        (["--deconv", "-3"], "deconv is [-3]; it takes positive whole numbers"),
     ):
         assert main([*words, *extra]) == 1
         error = capsys.readouterr().err
         assert message in error
+        assert error.count("\n") == 1
+
+
+def test_udp_networks_are_read_by_udp(tmp_path, capsys, student):
+    source, out = tmp_path / "udp.pth", tmp_path / "udp.safetensors"
+    torch.save(student, source)
+    words = ["convert", str(source), "--model=litehrnet18", "--skeleton=mpii16", "--affine=udp"]
+    assert main([*words, f"--output={out}"]) == 0
+    card = load_model(out)[1]
+    assert (card.affine, card.heatmap_decode) == ("udp", "dark_udp")
+    assert main([*words, f"--output={out}", "--heatmap-decode=quarter"]) == 1
+    capsys.readouterr()
+    words = ["--annotations=a.json", "--heatmap-decode=dark"]
+    for command in (["eval", str(out), *words], ["predict", str(out), "x.png", words[1]]):
+        assert main(command) == 1
+        error = capsys.readouterr().err
+        assert error.endswith("heatmap_decode is dark; dark_udp goes with affine udp\n")
         assert error.count("\n") == 1
 
 

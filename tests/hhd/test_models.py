@@ -271,6 +271,47 @@ def test_a_card_says_how_to_decode(lsp14, tmp_path):
         replace(local, decode_window=-3)
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("beta", -10.0, "beta is -10.0; it takes a positive number"),
+        ("sigma", float("nan"), "sigma is nan; it takes a positive number"),
+        ("padding", 0, "padding is 0; it takes a positive number"),
+        ("padding", "wide", "padding is wide; it takes a positive number"),
+        ("input_size", (0, 64), r"input_size is \[0, 64\]; it takes 2 positive whole numbers"),
+        ("input_size", (64,), r"input_size is \[64\]; it takes 2 positive whole numbers"),
+        ("deconv", (-3,), r"deconv is \[-3\]; it takes positive whole numbers"),
+        ("task", "pose", "task is 'pose'; it takes one of heatmap, integral"),
+        ("flip_test", True, "flip_test is True; it takes one of none, coordinates, heatmaps"),
+        ("model", 7, "model is 7; it takes one of"),
+    ],
+)
+def test_a_card_that_makes_no_sense_is_refused(lsp14, tmp_path, field, value, message):
+    ours, path = card(lsp14, "small_student"), tmp_path / "model.safetensors"
+    with pytest.raises(ValueError, match=f"^{message}"):
+        replace(ours, **{field: value})
+    damaged = json.dumps(asdict(ours) | {field: value})
+    save_file(build_model("small_student", 14).state_dict(), path, metadata={"hhd": damaged})
+    with pytest.raises(ValueError, match=f"^model file {path} does not fit .*: {message}"):
+        load_model(path)
+
+
+def test_a_card_without_an_object_is_refused(lsp14, tmp_path):
+    ours, path = asdict(card(lsp14, "small_student")), tmp_path / "model.safetensors"
+    for content in ([ours], ours | {"recipe": [1]}, ours | {"skeleton": 3}, {}):
+        save_file({"a": torch.zeros(1)}, path, metadata={"hhd": json.dumps(content)})
+        with pytest.raises(ValueError, match=r"model.safetensors does not fit this version"):
+            load_model(path)
+
+
+def test_udp_crops_and_decoding_go_together(lsp14):
+    ours = card(lsp14, "small_student")
+    for fields in ({"affine": "udp"}, {"heatmap_decode": "dark_udp"}):
+        with pytest.raises(ValueError, match="dark_udp goes with affine udp"):
+            replace(ours, task="heatmap", **fields)
+        replace(ours, **fields)  # an integral network's heatmaps are not read
+
+
 def test_a_card_says_where_the_model_comes_from(lsp14, tmp_path):
     model, path = build_model("phone", 14, deconv=(8,)), tmp_path / "model.safetensors"
     origin = {"preset": "kl-v1", "recipe": {"input_size": [64, 64], "lr": 0.1}, "source": "x.pth"}
