@@ -208,7 +208,8 @@ class DistillationLoss:
         self, criterion: hk.IntegralHHDLoss, logits: Tensor, batch: Batch, teacher: Tensor | None
     ) -> hk.JointLoss:
         targets = criterion.targets(usable_maps(teacher, self.recipe))
-        # A map without a positive value is no answer, whatever the gate.
+        # A map without a positive value is no answer, whatever the gate; the official code teaches
+        # its argmax all the same, and is NaN where it is 0 throughout.
         taught = (targets.confidence > 0) & (targets.confidence >= self.recipe.teacher_gate)
         coords, weight = batch["coords"], joint_weights(batch)
         joint: hk.JointLoss = criterion(logits, targets, coords, weight, taught.to(weight))

@@ -182,11 +182,13 @@ def test_the_gate_leaves_unsure_joints_untaught():
     assert criterion(logits, batch, teacher)[1]["hhd"] == both
 
 
-def test_an_empty_teacher_map_teaches_nothing():
+@pytest.mark.parametrize("value", [0.0, -0.1])
+def test_a_teacher_map_without_a_positive_value_teaches_nothing(value):
+    """The official code is NaN at the map of zeros and teaches the argmax of the negative one."""
     criterion = DistillationLoss(load_recipe("lspet_published", teacher="labels"))
     batch = {"coords": torch.full((1, 2, 2), 20.0), "weight": torch.ones(1, 2)}
     logits, teacher = torch.randn(1, 2, 48, 48), torch.rand(1, 2, 48, 48)
-    teacher[0, 0] = 0
+    teacher[0, 0] = value
     alone = {"coords": batch["coords"][:, 1:], "weight": batch["weight"][:, 1:]}
     both = criterion(logits, batch, teacher)[1]["hhd"]
     torch.testing.assert_close(both, criterion(logits[:, 1:], alone, teacher[:, 1:])[1]["hhd"])
