@@ -14,6 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from hhd.checks import check_positive
 from hhd.extras import missing_extra_message
 
 HELP = """usage: hhd COMMAND ...
@@ -94,7 +95,9 @@ def train_command(words: Sequence[str]) -> None:
 def eval_command(words: Sequence[str]) -> None:
     """``hhd eval MODEL --annotations JSON``"""
     parser = argparse.ArgumentParser(
-        prog="hhd eval", description="Accuracy of a model on annotated pictures."
+        prog="hhd eval",
+        description="Accuracy of a model on annotated pictures. What no option says, the model's "
+        "card does, or the recipe in it.",
     )
     parser.add_argument("model", type=Path, help="model.safetensors that hhd train wrote")
     parser.add_argument(
@@ -103,22 +106,11 @@ def eval_command(words: Sequence[str]) -> None:
     parser.add_argument(
         "--images", type=Path, help="folder of the pictures (default: images beside it)"
     )
-    parser.add_argument("--boxes", choices=("as_given", "hrnet", "mmpose"), default="as_given")
     parser.add_argument("--detections", type=Path, help="COCO detection JSON: its boxes instead")
-    parser.add_argument("--detection-threshold", type=float, default=0.0, metavar="SCORE")
     parser.add_argument("--mpii-truth", type=Path, help="MPII's gt_valid.mat or .mat: PCKh too")
-    add_decoding(parser)
     parser.add_argument("--no-coco-ap", action="store_true", help="PCK only")
-    parser.add_argument(
-        "--score",
-        choices=("bbox", "keypoint", "bbox_keypoint", "bbox_rle"),
-        default="bbox_keypoint",
-    )
-    parser.add_argument("--nms", choices=("oks", "soft_oks", "none"), default="oks")
-    parser.add_argument("--nms-threshold", type=float, default=0.9, metavar="OKS")
-    parser.add_argument(
-        "--area-of-box", action="store_true", help="annotations without an area: .53 of the box"
-    )
+    add_decoding(parser)
+    add_rules(parser)
     parser.add_argument("--batch-size", type=from_up(1), default=32)
     parser.add_argument("--workers", type=from_up(0), default=1)
     parser.add_argument("--device", default="auto")
@@ -147,17 +139,21 @@ def eval_command(words: Sequence[str]) -> None:
     from hhd.evaluation.report import check_evaluation, evaluate, print_report
     from hhd.models.files import load_model
     from hhd.train.loop import choose_device
+    from hhd.train.recipe import Recipe
 
     model, card = load_model(options.model)
     card = replace(card, **decoding_of(options))
+    # As the model's own run evaluated; another's checkpoint has no recipe.
+    rules = argparse.Namespace(**Recipe().as_dict() | (card.recipe or {}) | vars(options))
+    check_positive("nms_threshold", rules.nms_threshold)
     device = choose_device(options.device)
     persons = read_annotations(
         options.annotations,
         options.images or options.annotations.parent / "images",
         card.skeleton,
-        boxes=options.boxes,
+        boxes=rules.boxes,
         detections=options.detections,
-        score_threshold=options.detection_threshold,
+        score_threshold=rules.detection_threshold,
     )
     data = CropDataset(
         persons,
@@ -170,7 +166,7 @@ def eval_command(words: Sequence[str]) -> None:
     no_ap = options.no_coco_ap or is_mpii(options.annotations)
     measured: dict[str, Any] = {
         "coco_annotations": None if no_ap else options.annotations,
-        "missing_area": "box" if options.area_of_box else "refuse",
+        "missing_area": "box" if rules.area_of_box else "refuse",
         "mpii_truth": None if options.mpii_truth is None else read_mpii_truth(options.mpii_truth),
     }
     check_evaluation(data, **measured)
@@ -181,7 +177,7 @@ def eval_command(words: Sequence[str]) -> None:
         batch_size=options.batch_size,
         workers=options.workers,
         device=device,
-        ap_rules=ApRules(options.score, nms=options.nms, nms_threshold=options.nms_threshold),
+        ap_rules=ApRules(rules.score, nms=rules.nms, nms_threshold=rules.nms_threshold),
         **measured,
     )
     print_report(Console(), report, card.skeleton)
@@ -265,6 +261,24 @@ def add_decoding(parser: argparse.ArgumentParser) -> None:
             default=argparse.SUPPRESS,
             help="see hhd/evaluation/decode.py (default: the model's own)",
         )
+
+
+def add_rules(parser: argparse.ArgumentParser) -> None:
+    """Options that replace what the recipe in a model's card says of evaluation."""
+    group = parser.add_argument_group(
+        "rules of evaluation", "see hhd train --help (default: the model's own recipe's)"
+    )
+    for name, choices in (
+        ("--boxes", ("as_given", "hrnet", "mmpose")),
+        ("--score", ("bbox", "keypoint", "bbox_keypoint", "bbox_rle")),
+        ("--nms", ("oks", "soft_oks", "none")),
+    ):
+        group.add_argument(name, choices=choices, default=argparse.SUPPRESS)
+    for name, unit in (("--nms-threshold", "OKS"), ("--detection-threshold", "SCORE")):
+        group.add_argument(name, type=float, metavar=unit, default=argparse.SUPPRESS)
+    group.add_argument(
+        "--area-of-box", action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS
+    )
 
 
 def decoding_of(options: argparse.Namespace) -> dict[str, Any]:

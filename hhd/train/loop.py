@@ -147,8 +147,8 @@ def train(recipe: Recipe, console: Console | None = None) -> Trained:
     )
     loader = make_loader(train_data, batches, recipe.workers)
 
-    # By the skeleton's names, which joints of a mirrored crop have exchanged (HRNet): left and right
-    # need not weigh the same, and in crowdpose14 they do not.
+    # By the skeleton's joints, also in mirrored crops, where left and right are exchanged (HRNet);
+    # the two need not weigh the same, and in crowdpose14 they do not.
     joint_weight = torch.tensor(skeleton.joint_weights, device=device)
 
     def assess() -> Report:

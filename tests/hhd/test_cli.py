@@ -57,6 +57,24 @@ def test_demo_eval_and_predict(tmp_path, capsys):
     assert json.loads((tmp_path / "w" / "predictions.json").read_text()) != rows
 
 
+@pytest.mark.usefixtures("one_thread")
+def test_eval_goes_by_the_rules_of_the_models_own_run(tiny, people, tmp_path):
+    rules = {"boxes": "hrnet", "score": "keypoint", "nms_threshold": 0.01, "coco_ap": True}
+    words = [f"--{name}={value}" for name, value in (tiny | rules | {"epochs": 1}).items()]
+    assert main(["train", "demo_student", *words]) == 0
+    run, file = tmp_path / "run", tmp_path / "numbers.json"
+    out = run / "again.safetensors"
+    assert main(["convert", str(run / "checkpoint.pt"), f"--output={out}"]) == 0
+    words = [f"--annotations={people}/annotations.json", "--workers=0", f"--json={file}"]
+    # The batches too: rounding depends on how many pictures the network sees at once.
+    words += ["--batch-size=4"]
+    for model in (run / "model.safetensors", out):
+        assert main(["eval", str(model), *words]) == 0
+        assert json.loads(file.read_text()) == json.loads((run / "metrics.json").read_text())
+    assert main(["eval", str(out), *words, "--boxes=as_given"]) == 0
+    assert json.loads(file.read_text()) != json.loads((run / "metrics.json").read_text())
+
+
 def test_the_demo_deletes_its_own_files_alone(tmp_path, capsys, monkeypatch):
     def disk_is_full(*_arguments):
         raise OSError("full")
