@@ -42,9 +42,20 @@ def cuda_error() -> str | None:
     """Why the CUDA kernels are absent; None if they are built."""
     if ERROR is not None or has_kernels("CUDA"):
         return ERROR
+    return f"built without CUDA kernels: {_build_info()['cuda_absent']}"
+
+
+def cuda_architectures() -> tuple[str, ...]:
+    """For which GPUs the CUDA kernels are built, such as sm_90 and compute_120; () without any."""
+    built = _build_info().get("cuda_architectures", "") if has_kernels("CUDA") else ""
+    return tuple(built.split())
+
+
+def _build_info() -> dict[str, Any]:
     describe = ctypes.CDLL(str(PATH)).hhd_build_info
     describe.restype = ctypes.c_char_p
-    return f"built without CUDA kernels: {json.loads(describe())['cuda_absent']}"
+    info: dict[str, Any] = json.loads(describe())
+    return info
 
 
 def has_kernels(dispatch_key: str) -> bool:

@@ -8,6 +8,7 @@ runs its plain-PyTorch reference, and the process is told so once.
 import os
 import warnings
 from dataclasses import dataclass
+from functools import cache
 from importlib.util import find_spec
 from types import TracebackType
 from typing import Any
@@ -17,6 +18,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from hhd_kernels import _library
+from hhd_kernels.architectures import Capability, no_code_for, serving
 
 BACKENDS = ("reference", "cpu", "cuda", "triton")
 OPS = (
@@ -74,7 +76,7 @@ def resolve(op: str, tensor: Tensor) -> str:
     Raises RuntimeError, with the reason, if the user chose one that cannot: a backend, an
     instruction set, or a kind of derivative.
     """
-    device = tensor.device.type
+    device = tensor.device
     if _chosen is None:
         name = _default(device)
         if name is None:
@@ -92,16 +94,20 @@ def resolve(op: str, tensor: Tensor) -> str:
     return _chosen
 
 
-def _default(device: str) -> str | None:
+def _default(device: torch.device) -> str | None:
     """What runs on a device's tensors unasked; None where the chosen instruction set cannot."""
-    native = "cpu" if device == "meta" else device
+    kind = device.type
+    native = "cpu" if kind == "meta" else kind
     if native == "cpu":
         candidates = ["cpu"]
         if _CAPABILITY_ERROR is not None:
             return None
     else:
         candidates = [native, "triton"] if native in BACKENDS else ["triton"]
-    return next((name for name in candidates if obstacle(name, device) is None), "reference")
+    for name in candidates:
+        if obstacle(name, device) is None:
+            return name
+    return "reference"
 
 
 def ops(op: str, tensor: Tensor) -> Any:
@@ -139,44 +145,71 @@ _CAPABILITY_ERROR = None if _library.ERROR else _library.cpu_error()
 _CPU_ABSENT = _library.ERROR or _CAPABILITY_ERROR
 # A torch for AMD GPUs calls its device cuda, too.
 _CUDA_ABSENT = "torch is built for AMD GPUs" if torch.version.hip else _library.cuda_error()
+_CUDA_ARCHITECTURES = _library.cuda_architectures()
 
 
-def obstacle(name: str, device: str) -> str | None:
-    """Why backend `name` cannot run on a tensor of this device type; None if it can."""
+@torch.compiler.assume_constant_result
+def obstacle(name: str, device: torch.device) -> str | None:
+    """Why backend `name` cannot run on a device's tensors; None if it can."""
     if name == "reference":
         return None
     if name == "triton":
         return _triton_obstacle(device)
-    if device not in (name, "meta"):
-        return f"the tensor is on {device}"
-    return _CPU_ABSENT if name == "cpu" else _CUDA_ABSENT
+    kind = device.type
+    if kind not in (name, "meta"):
+        return f"the tensor is on {kind}"
+    return _CPU_ABSENT if name == "cpu" else _cuda_obstacle(device)
+
+
+@cache
+def _compute_capability(device: torch.device) -> Capability | None:
+    """A GPU's; None where it has none, is AMD's, or is not here, as that of a fake tensor."""
+    if device.type != "cuda" or torch.version.hip or not torch.cuda.is_available():
+        return None
+    return torch.cuda.get_device_capability(device)
+
+
+def _cuda_obstacle(device: torch.device) -> str | None:
+    if _CUDA_ABSENT is not None:
+        return _CUDA_ABSENT
+    capability = _compute_capability(device)
+    if capability is None or serving(capability, _CUDA_ARCHITECTURES) is not None:
+        return None
+    return no_code_for(capability)
 
 
 _TRITON_ABSENT = None if find_spec("triton") else "triton is not installed"
 _TRITON_DEVICES = ("cpu", "cuda", "xpu", "meta")  # AMD GPUs are cuda
+# Its README's minimum. Triton 3.9 compiles for older GPUs, too, which nobody tests.
+_TRITON_OLDEST = (8, 0)
 # Triton itself reads it when a kernel is defined, that is, once.
 _INTERPRETS = os.environ.get("TRITON_INTERPRET") == "1"
 
 
-def _triton_obstacle(device: str) -> str | None:
+def _triton_obstacle(device: torch.device) -> str | None:
     if _TRITON_ABSENT is not None:
         return _TRITON_ABSENT
-    if device == "cpu" and not _INTERPRETS:
+    kind = device.type
+    if kind == "cpu" and not _INTERPRETS:
         return "the tensor is on cpu, where Triton has only an interpreter (TRITON_INTERPRET=1)"
-    return None if device in _TRITON_DEVICES else f"Triton has no backend for {device}"
+    if kind not in _TRITON_DEVICES:
+        return f"Triton has no backend for {kind}"
+    capability = _compute_capability(device)
+    if capability is not None and capability < _TRITON_OLDEST:
+        return "Triton takes compute capability 8.0 or later, the GPU has {}.{}".format(*capability)
+    return None
 
 
 @torch.compiler.assume_constant_result
-def _tell(device: str) -> None:
+def _tell(device: torch.device) -> None:
     """Warn once per device type that the reference runs; also while torch.compile traces."""
-    if device in _told:
+    kind = device.type
+    if kind in _told:
         return
-    _told.add(device)
-    reason = (
-        obstacle(device, device) if device in BACKENDS else f"no kernels for the device {device}"
-    )
+    _told.add(kind)
+    reason = obstacle(kind, device) if kind in BACKENDS else f"no kernels for the device {kind}"
     warnings.warn(
-        f"hhd_kernels runs its plain-PyTorch reference on {device}: {reason}."
+        f"hhd_kernels runs its plain-PyTorch reference on {kind}: {reason}."
         " `python -m hhd_kernels.info` says more; use_backend('reference') silences this.",
         RuntimeWarning,
         stacklevel=4,
@@ -211,7 +244,7 @@ def explain(op: str, *tensors: Tensor) -> Explanation:
         raise ValueError(f"op is {op!r}; it takes one of {', '.join(map(repr, OPS))}")
     if not tensors or not all(isinstance(t, Tensor) for t in tensors):
         raise TypeError("explain takes the op's tensors after its name, at least one")
-    device = tensors[0].device.type
+    device = tensors[0].device
     obstacles = {name: obstacle(name, device) for name in BACKENDS}
     if _chosen is not None:
         backend = _chosen if obstacles[_chosen] is None else None
@@ -219,7 +252,7 @@ def explain(op: str, *tensors: Tensor) -> Explanation:
     else:
         backend = _default(device)
         fused = backend not in (None, "reference")
-        cause = f"the default for {device}" if fused else "nothing faster can run"
+        cause = f"the default for {device.type}" if fused else "nothing faster can run"
     reasons = {
         name: f"runs: {cause}"
         if name == backend

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import hhd_kernels
+from hhd_kernels.architectures import Capability, no_code_for, serving
 
 LIBRARY = Path(__file__).with_name("libhhd_kernels.so")
 
@@ -77,12 +78,13 @@ def _host() -> str:
 
 def _backends() -> dict[str, str]:
     try:
-        backend = import_module("hhd_kernels.backend")
+        backend, torch = import_module("hhd_kernels.backend"), import_module("torch")
     except (ImportError, ValueError) as error:  # ValueError: HHD_BACKEND
         return {"backends": f"none: {error}"}
     devices = {"cpu": "cpu", "cuda": "cuda", "triton": "cuda", "reference": "cpu"}
     return {
-        f"backend {name}": backend.obstacle(name, device) or f"ready for tensors on {device}"
+        f"backend {name}": backend.obstacle(name, torch.device(device))
+        or f"ready for tensors on {device}"
         for name, device in devices.items()
     }
 
@@ -99,24 +101,16 @@ def _gpus(library: Any) -> Any:
     gpus = {}
     for index in range(torch.cuda.device_count()):
         capability = torch.cuda.get_device_capability(index)
-        runs = "Triton's kernels" if torch.version.hip else serving(capability, built.split())
+        runs = "Triton's kernels" if torch.version.hip else _code(capability, built)
         gpus[f"cuda:{index} {torch.cuda.get_device_name(index)}"] = runs
     return gpus
 
 
-def serving(capability: tuple[int, int], architectures: list[str]) -> str:
-    """What a GPU runs of a library built for `architectures`, such as sm_90 and compute_120.
-
-    Machine code runs on GPUs of its major version from its minor version on; a driver compiles PTX
-    for any later GPU.
-    """
-    numbers = [(kind, int(number)) for kind, _, number in (a.partition("_") for a in architectures)]
-    own = capability[0] * 10 + capability[1]
-    if codes := [n for kind, n in numbers if kind == "sm" and n // 10 == own // 10 and n <= own]:
-        return f"sm_{max(codes)}"
-    if texts := [n for kind, n in numbers if kind == "compute" and n <= own]:
-        return f"compute_{max(texts)}, compiled by the driver at its first use"
-    return f"no CUDA kernels for it (build with HHD_CUDA_ARCHS={own})"
+def _code(capability: Capability, built: str) -> str:
+    code = serving(capability, tuple(built.split()))
+    if code is None:
+        return no_code_for(capability)
+    return code if code.startswith("sm_") else f"{code}, compiled by the driver at its first use"
 
 
 def main() -> None:

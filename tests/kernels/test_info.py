@@ -13,23 +13,6 @@ from hhd_kernels import _library, info
 BUILT = ["sm_80", "sm_90", "sm_100", "sm_120", "compute_120"]
 
 
-@pytest.mark.parametrize(
-    ("capability", "expected"),
-    [
-        ((8, 0), "sm_80"),
-        ((8, 9), "sm_80"),
-        ((9, 0), "sm_90"),
-        ((10, 3), "sm_100"),
-        ((12, 1), "sm_120"),
-        ((13, 0), "compute_120, compiled by the driver at its first use"),
-        ((7, 5), "no CUDA kernels for it (build with HHD_CUDA_ARCHS=75)"),
-        ((11, 0), "no CUDA kernels for it (build with HHD_CUDA_ARCHS=110)"),
-    ],
-)
-def test_what_a_gpu_runs(capability: tuple[int, int], expected: str) -> None:
-    assert info.serving(capability, BUILT) == expected
-
-
 def test_a_library_without_cuda_says_why() -> None:
     if _library.has_kernels("CUDA"):
         pytest.skip("this library has CUDA kernels")

@@ -50,4 +50,4 @@ def test_gpus_without_cuda_kernels_run_triton(device: str, monkeypatch: pytest.M
 
     monkeypatch.setattr(backend, "_CUDA_ABSENT", "built without CUDA kernels")
     monkeypatch.setattr(backend, "_TRITON_ABSENT", None)
-    assert backend._default(device) == "triton"
+    assert backend._default(torch.device(device)) == "triton"
