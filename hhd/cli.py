@@ -54,7 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"hhd: {message}", file=sys.stderr)
         return 1
     except (OSError, ValueError, FloatingPointError) as error:
-        print(f"hhd: {error}", file=sys.stderr)
+        # What a file spells may hold line breaks.
+        print("hhd:", *str(error).splitlines(), file=sys.stderr)
         return 1
     except RuntimeError as error:
         # The kernels refuse, by name, a backend that was chosen and cannot run.

@@ -13,6 +13,7 @@ from hhd.models import build_model
 from hhd.models.checkpoints import Part, Weights, load_weights, read_weights
 from hhd.models.files import ModelCard, save_model
 from hhd.train.checkpoint import file_digest
+from hhd.train.recipe import Recipe
 
 # What neither the file nor an option says.
 USUAL: dict[str, Any] = {
@@ -30,6 +31,9 @@ DECODING = ("flip_test", "flip_shift", "heatmap_decode", "confidence")
 def run(words: Sequence[str]) -> None:
     """Read a checkpoint, check it against the network, write weights and card."""
     options = parser().parse_args(words)
+    output = options.output
+    if output.suffix != ".safetensors" or output.resolve() == options.file.resolve():
+        raise ValueError(f"output is {output}; it takes a file of its own, NAME.safetensors")
     part: Part | None = "student" if options.student else "teacher" if options.teacher else None
     weights = read_weights(options.file, part, options.trust)
     fields = USUAL | {"task": "integral" if weights.integral else "heatmap"}
@@ -44,7 +48,7 @@ def run(words: Sequence[str]) -> None:
     fields = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
     named = fields.pop("skeleton")
     # A card holds all of its skeleton, whose file need not be here.
-    skeleton = named if isinstance(named, Skeleton) else load_skeleton(named)
+    skeleton = named if isinstance(named, Skeleton) else load_skeleton(str(named))
     if weights.joints != len(skeleton):
         raise weights.refuse(
             f"has {weights.joints} joints, skeleton {skeleton.name} {len(skeleton)}"
@@ -57,10 +61,10 @@ def run(words: Sequence[str]) -> None:
     model = build_model(card.model, len(skeleton), deconv=card.deconv)
     model.check_input_size(card.input_size)
     load_weights(model, weights, card.model)
-    save_model(options.output, model, card)
+    save_model(output, model, card)
     millions = sum(p.numel() for p in model.parameters()) / 1e6
     print(
-        f"{options.output}: {card.model}, {card.task}, {len(skeleton)} joints of "
+        f"{output}: {card.model}, {card.task}, {len(skeleton)} joints of "
         f"{skeleton.name}, {millions:.2f} M parameters, from {weights.layout}"
     )
 
@@ -73,7 +77,7 @@ def _said_by(weights: Weights) -> dict[str, Any]:
     recipe = weights.recipe or {}
     said = {name: recipe[name] for name in names if name in recipe}
     if recipe.get("decode") == "local":
-        said["decode_window"] = recipe["decode_window"]
+        said["decode_window"] = recipe.get("decode_window", Recipe.decode_window)
     return said
 
 

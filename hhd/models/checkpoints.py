@@ -98,7 +98,7 @@ class Weights:
     def joints(self) -> int:
         """Maps that its head gives."""
         for key in ("head.final_layer.weight", "head.conv.weight", "final.weight"):
-            if key in self.tensors:
+            if key in self.tensors and self.tensors[key].dim():
                 return len(self.tensors[key])
         raise self.refuse("has no last convolution of a pose network")
 
@@ -144,7 +144,11 @@ def load_weights(model: PoseModel, weights: Weights, name: str) -> None:
     if misfits:
         raise weights.refuse(f"does not fit {name}: {'; '.join(misfits)}")
     # Strict but for the counters of batch norms, which files from before torch 0.4.1 lack.
-    model.load_state_dict(weights.tensors, strict=False)
+    try:
+        model.load_state_dict(weights.tensors, strict=False)
+    except RuntimeError as error:
+        # Keys and shapes are right.
+        raise weights.refuse("has tensors that are quantised or without values") from error
 
 
 def start_from(model: PoseModel, weights: Weights, name: str) -> list[str]:
@@ -206,7 +210,9 @@ def _state_dict(content: Any, path: Path) -> dict[str, Tensor]:
             content = content[wrapper]
     if not isinstance(content, dict) or not content:
         raise ValueError(f"checkpoint {path} holds no parameters by name")
-    others = [str(k) for k, v in content.items() if not isinstance(v, Tensor)]
+    others = [
+        str(k) for k, v in content.items() if not (isinstance(k, str) and isinstance(v, Tensor))
+    ]
     if others:
         raise ValueError(f"checkpoint {path} holds no parameters by name, but {_first(others)}")
     if all(key.startswith("module.") for key in content):
@@ -252,8 +258,8 @@ def _load(path: Path, trust: bool) -> Any:
             f"checkpoint {path} holds more than tensors ({refused[1]}), and reading that can run "
             "code: if you trust the file, hhd convert --trust reads it"
         ) from error
-    except (RuntimeError, EOFError, ValueError, KeyError) as error:
-        # Of an empty file torch raises an EOFError without a word.
+    except Exception as error:
+        # What damaged bytes spell can raise anything; an empty file does, without a word.
         reason = str(error).partition("\n")[0] or "it is cut short"
         raise ValueError(f"checkpoint {path} cannot be read: {reason}") from error
 

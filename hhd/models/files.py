@@ -87,11 +87,17 @@ def check_udp_decoding(affine: Affine, heatmap_decode: HeatmapDecoding) -> None:
 
 
 def save_model(path: Path, model: PoseModel, card: ModelCard) -> None:
-    """Write the weights and the card; the file appears whole or not at all."""
+    """Write the weights and the card, and the folder; the file appears whole or not at all."""
     tensors = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
-    save_file(tensors, partial, metadata={"hhd": json.dumps(asdict(card))})
-    os.replace(partial, path)
+    try:
+        save_file(tensors, partial, metadata={"hhd": json.dumps(asdict(card))})
+        os.replace(partial, path)
+    except SafetensorError as error:
+        raise OSError(f"model file {path} cannot be written: {error}") from error
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def load_model(path: Path) -> tuple[PoseModel, ModelCard]:

@@ -12,6 +12,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -337,7 +338,7 @@ def test_other_files_are_refused(tmp_path):
         with pytest.raises(ValueError, match=r"checkpoint .*x\.pth") as error:
             read_weights(path)
         assert "\n" not in str(error.value)
-    for content in ([1, 2], {}, {"epoch": 3, "lr": 0.1}, torch.ones(2)):
+    for content in ([1, 2], {}, {"epoch": 3, "lr": 0.1}, torch.ones(2), {0: torch.ones(2)}):
         torch.save(content, path)
         with pytest.raises(ValueError, match="holds no parameters by name"):
             read_weights(path)
@@ -345,6 +346,71 @@ def test_other_files_are_refused(tmp_path):
     path.write_bytes(b"not a tensor")
     with pytest.raises(ValueError, match="is not a safetensors file"):
         read_weights(path)
+
+
+def test_damaged_and_odd_files_are_one_line(tmp_path, capsys):
+    """Bytes cut and changed at random, in both of torch's formats and in safetensors."""
+    state = build_model("phone", 5).state_dict()
+    paths = [tmp_path / name for name in ("zip.pth", "old.pth", "x.safetensors")]
+    torch.save({"state_dict": state}, paths[0])
+    torch.save({"state_dict": state}, paths[1], _use_new_zipfile_serialization=False)
+    save_file(state, paths[2])
+    words = ["convert", "", "--model=phone", "--skeleton=lsp14"]
+    words += [f"--output={tmp_path}/no/x.safetensors"]
+    rng = np.random.default_rng(0)
+    for path in paths:
+        whole = path.read_bytes()
+        for number in range(60):
+            damaged = bytearray(whole)
+            start = rng.integers(len(whole) if number % 3 == 0 else 2000)
+            del damaged[start : None if number % 3 == 0 else start + rng.integers(1, 50)]
+            path.write_bytes(damaged)
+            words[1] = str(path)
+            assert main(words) == 1
+            error = capsys.readouterr().err
+            assert error.startswith(f"hhd: checkpoint {path} ")
+            assert error.count("\n") == 1
+    last = "head.final_layer.weight"
+    for odd, message in (
+        (torch.tensor(1.0), "has no last convolution of a pose network"),
+        (torch.ones(14, 32, 1, 1, device="meta"), "tensors that are quantised or without values"),
+    ):
+        torch.save(build_model("phone", 14).state_dict() | {last: odd}, paths[0])
+        words[1] = str(paths[0])
+        assert main(words) == 1
+        error = capsys.readouterr().err
+        assert message in error
+        assert error.count("\n") == 1
+    assert not (tmp_path / "no").exists()
+
+
+def test_convert_writes_a_whole_file_or_none(tmp_path, capsys, monkeypatch):
+    source = tmp_path / "phone.safetensors"
+    save_file(build_model("phone", 14).state_dict(), source)
+    words = ["convert", str(source), "--model=phone", "--skeleton=lsp14", "--output"]
+    out = tmp_path / "new" / "folder" / "x.safetensors"
+    assert main([*words, str(out)]) == 0
+    assert [path.name for path in out.parent.iterdir()] == ["x.safetensors"]
+    content = source.read_bytes()
+    monkeypatch.chdir(tmp_path)
+    for name in ("phone.safetensors", "new/../phone.safetensors", "x.pth", "phone.safetensors/x"):
+        assert main([*words, name]) == 1
+        assert "takes a file of its own, NAME.safetensors" in capsys.readouterr().err
+    for name in ("phone.safetensors/x.safetensors", "new/folder.safetensors"):
+        (tmp_path / "new" / "folder.safetensors").mkdir(exist_ok=True)
+        assert main([*words, name]) == 1
+        assert capsys.readouterr().err.count("\n") == 1
+    assert source.read_bytes() == content
+
+    def disk_is_full(_tensors, path, metadata):
+        path.write_bytes(b"half")
+        raise SafetensorError("I/O error: no space")
+
+    monkeypatch.setattr("hhd.models.files.save_file", disk_is_full)
+    assert main([*words, str(out)]) == 1
+    assert f"model file {out} cannot be written: I/O error" in capsys.readouterr().err
+    assert [path.name for path in out.parent.iterdir()] == ["x.safetensors"]
+    assert load_model(out)[1].model == "phone"
 
 
 def test_convert_command(tmp_path, capsys, student, teacher):
