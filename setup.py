@@ -136,18 +136,21 @@ class CMakeBuild(build_ext):
         """Nothing to copy: CMake has written into the package."""
 
 
-mode = choice("HHD_BUILD", "auto", "require", "skip")
-extensions = [Extension("hhd_kernels._host", sources=[])]  # what makes the wheel a platform's
-if mode == "skip":
-    extensions = []
-elif not has_compiler():
+def extensions() -> list[Extension]:
+    """What makes the wheel a platform's; none where nothing is to be compiled."""
+    mode = choice("HHD_BUILD", "auto", "require", "skip")
+    if mode != "skip" and has_compiler():
+        return [Extension("hhd_kernels._host", sources=[])]
     if mode == "require":
         raise SystemExit("hhd: HHD_BUILD=require, but no C++ compiler (c++, g++, clang++) is here")
-    print("hhd: no C++ compiler: installing the PyTorch reference only", file=sys.stderr)
-    extensions = []
-if not extensions and choice("HHD_CUDA", "auto", "1", "0") == "1":
-    raise SystemExit(
-        "hhd: HHD_CUDA=1, but HHD_BUILD=skip or the lack of a C++ compiler rules it out"
-    )
+    if choice("HHD_CUDA", "auto", "1", "0") == "1":
+        raise SystemExit(
+            "hhd: HHD_CUDA=1, but HHD_BUILD=skip or the lack of a C++ compiler rules it out"
+        )
+    if mode == "auto":
+        print("hhd: no C++ compiler: installing the PyTorch reference only", file=sys.stderr)
+    return []
 
-setup(ext_modules=extensions, cmdclass={"build_ext": CMakeBuild})
+
+if __name__ == "__main__":
+    setup(ext_modules=extensions(), cmdclass={"build_ext": CMakeBuild})

@@ -12,6 +12,7 @@ import fcntl
 import importlib.util
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -28,13 +29,9 @@ Figures = dict[str, int]
 
 
 def _nvcc() -> str | None:
-    homes = [os.environ.get(name) for name in ("CUDA_HOME", "CUDA_PATH")] + ["/usr/local/cuda"]
-    candidates = [
-        os.environ.get("CUDACXX"),
-        "nvcc",
-        *(f"{home}/bin/nvcc" for home in homes if home),
-    ]
-    return next((path for name in candidates if name and (path := shutil.which(name))), None)
+    """The one that the library is built with."""
+    found: str | None = runpy.run_path(str(ROOT / "setup.py"))["find_nvcc"]()
+    return found
 
 
 def _cuobjdump() -> str | None:
@@ -51,7 +48,7 @@ def _cuobjdump() -> str | None:
 def why_not() -> str | None:
     """Why the kernels cannot be compiled here; None where they can."""
     if _nvcc() is None:
-        return "no nvcc in CUDACXX, CUDA_HOME, PATH or /usr/local/cuda"
+        return "no nvcc where setup.py looks for it"
     if _cuobjdump() is None:
         return "no cuobjdump: neither the CUDA toolkit's nor Triton's"
     absent = [name for name in ("cmake", "ninja") if shutil.which(name, path=_PATH) is None]

@@ -1,5 +1,7 @@
 """Every CUDA kernel compiles for every architecture and keeps to its budgets."""
 
+import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -51,6 +53,18 @@ def test_a_regression_is_said_with_both_figures() -> None:
         "kernel on sm_90: registers 65, budget 64",
         "kernel on sm_80 has no budget; it has {'registers': 1}",
     ]
+
+
+def test_nvcc_may_be_that_of_nvidias_python_packages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nvcc = tmp_path / "nvidia" / "cu13" / "bin" / "nvcc"
+    nvcc.parent.mkdir(parents=True)
+    nvcc.touch()
+    monkeypatch.delitem(sys.modules, "nvidia", raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(shutil, "which", lambda name: name if name == str(nvcc) else None)
+    assert compile._nvcc() == str(nvcc)
 
 
 @pytest.mark.parametrize(
