@@ -1,0 +1,1 @@
+"""The compiled library in torches other than the development environment's."""
