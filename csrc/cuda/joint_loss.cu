@@ -282,7 +282,6 @@ class JointLoss {
       hhd_loss = kl() ? term.kl(team_, rest, mass.sum, scale, g)
                       : term.sse(team_, divisor, floored, scale, g);
     }
-    warp_barrier();
     if (team_.lane() != 0) return;
     state_.gradient = g;
     if (skipped) state_.student = {};  // covers nothing

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -43,9 +42,6 @@ CALLED = {
     "store": "store",
 }
 """The functions of `device.h` that make a site, and its kind."""
-REDUNDANT = {"warp barrier": ["joint_loss.cu"]}
-"""Where nothing is wrong without one: after it the first lane writes the gradient's form, which no
-other has read, and takes a skipped window away, which all have seen before the barrier above."""
 
 
 class Call(NamedTuple):
@@ -174,7 +170,7 @@ def test_found_everywhere(
 
     sites = [site for site in seen if site.kind == kind]
     assert sites
-    assert [Path(site.file).name for site in sites if missed(site)] == REDUNDANT.get(kind, [])
+    assert [site for site in sites if missed(site)] == []
 
 
 def test_without_a_bug_nothing_is_found(library: Library, seen: dict[Site, list[Call]]) -> None:
