@@ -60,10 +60,10 @@ void crop_backward(const View& grad, const View& centers, const View& out, const
                          [&](int64_t i, int64_t x, A w) { sums.get()[i * padded + x] += w * g; });
         }
       }
-      writer.start_map(unit, j);
+      const MapWriter<A> map = writer.map(unit, j);
       for (int64_t i = 0; i < out.size[2]; ++i) {
         const A* row = sums.get() + i * padded;
-        writer.write_row(i, [&](int64_t x) { return load(row + x); });
+        map.write_row(i, padded, [&](int64_t x) { return load(row + x); });
       }
     }
     writer.finish_unit(unit);

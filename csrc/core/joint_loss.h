@@ -52,43 +52,54 @@ HHD_INLINE Vec<A> norm_slope(Vec<A> s) {
   return s > 0 ? one : Vec<A>{};
 }
 
-// Writes the gradient of a map: `e` may be left out where the loss has no softmax in it.
-template <class A, bool kSoftmax, Linear kLinear>
-void write_gradient(const Gradient<A>& g, const Plane<A>& map, const Softmax<A>& p,
-                    const A* columns, const WindowFrame<A>& frame, const HhdBuffers<A>& buffers,
-                    Writer<A>& writer) {
+// Writes the gradient of a map; `softmax` may be empty where there is none in the loss. What is
+// taken by value, or copied, stays in registers (see MapWriter).
+template <class A, bool kSoftmax, Linear kLinear, class Length>
+HHD_INLINE void write_gradient_rows(const Gradient<A> g, const Plane<A> map, const Plane<A> e,
+                                    const A* columns, const WindowFrame<A>& frame,
+                                    const HhdBuffers<A>& buffers, Length padded,
+                                    const MapWriter<A> writer) {
+  const A* cover_x = frame.x.cover;
   const Vec<A> slope_x = splat(g.slope_x), linear = splat(g.linear);
   const Vec<A> uncovered = splat(g.uncovered);
-  const A* cover_x = frame.x.cover;
-  const int64_t height = map.height;
-  for (int64_t i = 0; i < height; ++i) {
-    const A* s = map.row(i);
-    const A* e = kSoftmax ? p.e.row(i) : nullptr;
+  const auto add_linear = [&](const A* s, Vec<A> v) {
+    if constexpr (kLinear == Linear::kNone) return v;
+    return v + linear * norm_slope<kLinear, A>(load(s));
+  };
+  for (int64_t i = 0; i < map.height; ++i) {
+    const A* s_row = map.row(i);
+    const A* e_row = kSoftmax ? e.row(i) : nullptr;
     const A base = g.constant + g.slope_y * static_cast<A>(i);
-    const auto add_linear = [&](int64_t x, Vec<A> v) {
-      if constexpr (kLinear == Linear::kNone) return v;
-      return v + linear * norm_slope<kLinear, A>(load(s + x));
-    };
     if (i >= g.first && i < g.last) {
       const A* patch = buffers.patch(i);
       const Vec<A> row_base = splat(base), cover = splat(frame.y.cover[i]);
-      writer.write_row(i, [&](int64_t x) {
+      writer.write_row(i, padded, [&](int64_t x) {
         Vec<A> v = load(patch + x);
         if constexpr (kSoftmax) {
           const Vec<A> rest = (1 - cover * load(cover_x + x)) * uncovered;
-          v += load(e + x) * (row_base + slope_x * load(columns + x) + rest);
+          v += load(e_row + x) * (row_base + slope_x * load(columns + x) + rest);
         }
-        return add_linear(x, v);
+        return add_linear(s_row + x, v);
       });
     } else {
       const Vec<A> row_base = splat(base + g.uncovered);
-      writer.write_row(i, [&](int64_t x) {
+      writer.write_row(i, padded, [&](int64_t x) {
         Vec<A> v{};
-        if constexpr (kSoftmax) v = load(e + x) * (row_base + slope_x * load(columns + x));
-        return add_linear(x, v);
+        if constexpr (kSoftmax) v = load(e_row + x) * (row_base + slope_x * load(columns + x));
+        return add_linear(s_row + x, v);
       });
     }
   }
+}
+
+template <class A, bool kSoftmax, Linear kLinear>
+void write_gradient(const Gradient<A>& g, const Plane<A>& map, const Softmax<A>& softmax,
+                    const A* columns, const WindowFrame<A>& frame, const HhdBuffers<A>& buffers,
+                    const MapWriter<A>& writer) {
+  with_row_length<A>(map.padded, [&](auto padded) {
+    write_gradient_rows<A, kSoftmax, kLinear>(g, map, softmax.e, columns, frame, buffers, padded,
+                                              writer);
+  });
 }
 
 template <class A>
@@ -142,11 +153,10 @@ class JointLoss {
                                 ? scan<Scan::kStudentWithSum>(map, args_.normalize)
                                 : scan<Scan::kStudent>(map, args_.normalize);
     const bool has_grad = views_.grad.data != nullptr;
-    if (has_grad) writer_.start_map(unit, j);
     Softmax<A> p{};
     if (uses_softmax_) {
       p = softmax_.compute(map, sums.max, args_.beta,
-                           has_grad ? writer_.destination() : Destination{});
+                           has_grad ? writer_.map(unit, j).destination() : Destination{});
     }
     if (wants_coords_) {
       const int64_t at = offset_of(views_.coords, unit.b, unit.k + j);
@@ -160,7 +170,7 @@ class JointLoss {
     Gradient<A> g{};
     if (w != 0) add_coordinate_term(unit, j, n, w, p, g);
     if (w_hhd != 0) add_hhd_term(unit, j, n, w_hhd, map, sums, p, g);
-    if (has_grad) write_map(map, p, g);
+    if (has_grad) write_map(unit, j, map, p, g);
   }
 
   HHD_INLINE void no_gradient(const Unit& unit, int64_t j) {
@@ -230,9 +240,10 @@ class JointLoss {
     }
   }
 
-  HHD_INLINE void write_map(const Plane<A>& map, const Softmax<A>& p, const Gradient<A>& g) {
+  HHD_INLINE void write_map(const Unit& unit, int64_t j, const Plane<A>& map, const Softmax<A>& p,
+                            const Gradient<A>& g) {
     const auto write = [&](auto write_with) {
-      write_with(g, map, p, softmax_.columns(), student_, buffers_, writer_);
+      write_with(g, map, p, softmax_.columns(), student_, buffers_, writer_.map(unit, j));
     };
     if (uses_softmax_) {
       write_with_linear<true>(g.linear, write);

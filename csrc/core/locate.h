@@ -13,13 +13,13 @@ struct Point {
 
 template <class A>
 HHD_INLINE Point<A> teacher_center(const Plane<A>& map, const MapSums<A>& sums, Refine refine,
-                                   int64_t blur_kernel, const A* row_best) {
-  if (sums.has_nan) return {0, 0};
+                                   int64_t blur_kernel) {
+  if (sums.teacher_has_nan()) return {0, 0};
   if (refine == Refine::kDark && sums.max > 0) {
     const Centre c = dark_centre(map.data, map.stride, map.height, map.width, blur_kernel);
     return {static_cast<A>(c.x), static_cast<A>(c.y)};
   }
-  const Pixel peak = find_peak(map, sums.max, row_best);
+  const Pixel peak = find_peak(map, sums.max, sums.row);
   return {static_cast<A>(peak.x), static_cast<A>(peak.y)};
 }
 

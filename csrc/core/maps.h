@@ -253,8 +253,63 @@ struct Destination {
   int64_t element_bytes = 0;
 };
 
-// Takes the maps of a unit, row by row in whole vectors, and stores them with the output's dtype
-// and strides.
+// Takes the rows of one map, in whole vectors, and stores them with the output's dtype and strides.
+// Small enough for a local copy in registers: what is referred to could be changed by any store, as
+// far as the compiler knows.
+template <class A>
+class MapWriter {
+ public:
+  // Rows go to `data` in float or double. There, or as bfloat16, they are where they belong
+  // (`converts` false), or each is then stored from there.
+  MapWriter(const View& view, int64_t offset, A* data, int64_t stride, bool converts)
+      : view_(&view), offset_(offset), data_(data), stride_(stride), converts_(converts) {
+    if (!is_packed<A>(view)) return;
+    packed_ = static_cast<uint16_t*>(mutable_address(view, offset));
+    stride_ = view.stride[2];
+  }
+
+  // Where the map's rows will be stored, if each is a run of memory.
+  HHD_INLINE Destination destination() const {
+    if (view_->stride[3] != 1) return {};
+    const int64_t bytes = element_size(view_->dtype);
+    return {static_cast<const char*>(address(*view_, offset_)), view_->stride[2] * bytes, bytes};
+  }
+
+  // Stores row i: value(x) is the vector at column x < padded.
+  template <class Length, class Value>
+  HHD_INLINE void write_row(int64_t i, Length padded, const Value& value) const {
+    if constexpr (kPacksBFloat16<A>) {
+      if (packed_ != nullptr) {
+        uint16_t* out = packed_ + i * stride_;
+        for (int64_t x = 0; x < padded; x += kLanes<A>) store_bfloat16(out + x, value(x));
+        return;
+      }
+    }
+    A* out = data_ + i * stride_;
+    for (int64_t x = 0; x < padded; x += kLanes<A>) store(out + x, value(x));
+    if (converts_) convert_row(i);
+  }
+
+ private:
+  void convert_row(int64_t i) const {
+    const View& v = *view_;
+    const int64_t offset = offset_ + i * v.stride[2], step = v.stride[3];
+    if (step == 1) {
+      write_run(v, offset, v.size[3], data_);
+    } else {
+      for (int64_t x = 0; x < v.size[3]; ++x) write(v, offset + x * step, data_[x]);
+    }
+  }
+
+  const View* view_;
+  int64_t offset_;
+  A* data_;
+  uint16_t* packed_ = nullptr;
+  int64_t stride_;
+  bool converts_;
+};
+
+// The writers of the maps of a unit.
 template <class A>
 class Writer {
  public:
@@ -263,71 +318,35 @@ class Writer {
         padded_(round_up_to_lanes<A>(v.size[3])),
         grouped_(joints_are_innermost(v) && sizeof(A) == 4 && v.dtype != DType::kFloat64),
         in_place_(v.dtype == dtype_of<A>() && v.stride[3] == 1 && v.size[3] == padded_),
-        packs_(is_packed<A>(v)),
         scratch_(in_place_  ? 0
                  : grouped_ ? plane_size<A>(v) * kUnitJoints
                             : padded_) {}
 
-  // Rows of joint `unit.k + j` come next.
-  HHD_INLINE void start_map(const Unit& unit, int64_t j) {
-    offset_ = offset_of(v_, unit.b, unit.k + j);
-    keeps_rows_ = in_place_ || collects(unit);
+  // For joint `unit.k + j`, whose rows come next.
+  HHD_INLINE MapWriter<A> map(const Unit& unit, int64_t j) const {
+    const int64_t offset = offset_of(v_, unit.b, unit.k + j);
     if (in_place_) {
-      map_ = static_cast<A*>(mutable_address(v_, offset_));
-      row_stride_ = v_.stride[2];
-    } else {
-      map_ = scratch_.get() + (collects(unit) ? j * plane_size<A>(v_) : 0);
-      row_stride_ = collects(unit) ? padded_ : 0;
+      return {v_, offset, static_cast<A*>(mutable_address(v_, offset)), v_.stride[2], false};
+    }
+    if (!collects(unit)) return {v_, offset, scratch_.get(), 0, true};
+    return {v_, offset, scratch_.get() + j * plane_size<A>(v_), padded_, false};
+  }
+
+  HHD_INLINE void zero_map(const Unit& unit, int64_t j) const {
+    const MapWriter<A> writer = map(unit, j);
+    for (int64_t i = 0; i < v_.size[2]; ++i) {
+      writer.write_row(i, padded_, [](int64_t) { return Vec<A>{}; });
     }
   }
 
-  // Where the map's rows will be stored, if each is a run of memory.
-  HHD_INLINE Destination destination() const {
-    if (v_.stride[3] != 1) return {};
-    const int64_t bytes = element_size(v_.dtype);
-    return {static_cast<const char*>(address(v_, offset_)), v_.stride[2] * bytes, bytes};
-  }
-
-  // Stores row i: value(x) is the vector at column x.
-  template <class Value>
-  HHD_INLINE void write_row(int64_t i, const Value& value) const {
-    const int64_t padded = padded_;
-    if constexpr (kPacksBFloat16<A>) {
-      if (packs_) {
-        uint16_t* out = static_cast<uint16_t*>(mutable_address(v_, offset_ + i * v_.stride[2]));
-        HHD_UNROLL
-        for (int64_t x = 0; x < padded; x += kLanes<A>) store_bfloat16(out + x, value(x));
-        return;
-      }
-    }
-    A* out = map_ + i * row_stride_;
-    HHD_UNROLL
-    for (int64_t x = 0; x < padded; x += kLanes<A>) store(out + x, value(x));
-    if (!keeps_rows_) store_row(i);
-  }
-
-  HHD_INLINE void zero_map(const Unit& unit, int64_t j) {
-    start_map(unit, j);
-    for (int64_t i = 0; i < v_.size[2]; ++i) write_row(i, [](int64_t) { return Vec<A>{}; });
-  }
-
-  HHD_INLINE void finish_unit(const Unit& unit) {
+  HHD_INLINE void finish_unit(const Unit& unit) const {
     if (!in_place_ && collects(unit)) store_group(unit);
   }
 
  private:
   HHD_INLINE bool collects(const Unit& unit) const { return grouped_ && unit.count == kUnitJoints; }
 
-  void store_row(int64_t i) const {
-    const int64_t offset = offset_ + i * v_.stride[2], step = v_.stride[3];
-    if (step == 1) {
-      write_run(v_, offset, v_.size[3], map_);
-    } else {
-      for (int64_t x = 0; x < v_.size[3]; ++x) write(v_, offset + x * step, map_[x]);
-    }
-  }
-
-  void store_group(const Unit& unit) {
+  void store_group(const Unit& unit) const {
     if constexpr (sizeof(A) == 4) {
       switch (v_.dtype) {
         case DType::kFloat32:
@@ -342,7 +361,7 @@ class Writer {
   }
 
   template <class Stored, class Store>
-  HHD_INLINE void store_group_of(const Unit& unit, const Store& store8) {
+  HHD_INLINE void store_group_of(const Unit& unit, const Store& store8) const {
     const int64_t size = plane_size<A>(v_), step = v_.stride[3], width = v_.size[3];
     for (int64_t i = 0; i < v_.size[2]; ++i) {
       Stored* dst = static_cast<Stored*>(mutable_address(v_, offset_of(v_, unit.b, unit.k, i)));
@@ -369,12 +388,7 @@ class Writer {
   const int64_t padded_;
   const bool grouped_;
   const bool in_place_;
-  const bool packs_;
   Buffer<A> scratch_;
-  // Of the map at hand.
-  A* map_ = nullptr;
-  int64_t row_stride_ = 0, offset_ = 0;
-  bool keeps_rows_ = false;
 };
 
 }  // namespace hhd::HHD_ISA

@@ -6,12 +6,10 @@
 namespace hhd::HHD_ISA {
 
 template <class A, class Row>
-HHD_INLINE void write_rows(const Plane<A>& map, Writer<A>& writer, const Unit& unit, int64_t j,
-                           const Row& row_at) {
-  writer.start_map(unit, j);
-  for (int64_t i = 0; i < map.height; ++i) {
-    writer.write_row(i, row_at(i));
-  }
+HHD_INLINE void write_rows(const Plane<A>& map, const Writer<A>& writer, const Unit& unit,
+                           int64_t j, const Row& row_at) {
+  const MapWriter<A> out = writer.map(unit, j);
+  for (int64_t i = 0; i < map.height; ++i) out.write_row(i, map.padded, row_at(i));
 }
 
 template <class A>

@@ -20,13 +20,6 @@
 
 #define HHD_INLINE inline __attribute__((always_inline))
 
-// For loops so short that counting is a good part of them. Clang unrolls these by itself.
-#if defined(__clang__)
-#define HHD_UNROLL
-#else
-#define HHD_UNROLL _Pragma("GCC unroll 4")
-#endif
-
 namespace hhd::HHD_ISA {
 
 template <class A>
@@ -61,6 +54,22 @@ inline constexpr int64_t kLanes = HHD_VECTOR_BYTES / static_cast<int64_t>(sizeof
 template <class A>
 HHD_INLINE int64_t round_up_to_lanes(int64_t n) {
   return (n + kLanes<A> - 1) / kLanes<A> * kLanes<A>;
+}
+
+template <int64_t kValue>
+struct Constant {
+  HHD_INLINE constexpr operator int64_t() const { return kValue; }
+};
+
+// Calls f(length), the length of a map's rows. Those of most maps are constants there, so that
+// loops over a row, of two to four vectors with AVX-512, unroll.
+template <class A, class F>
+HHD_INLINE void with_row_length(int64_t length, const F& f) {
+  if constexpr (sizeof(A) == 4) {
+    if (length == 48) return f(Constant<48>{});
+    if (length == 64) return f(Constant<64>{});
+  }
+  f(length);
 }
 
 template <class A>
@@ -129,6 +138,22 @@ HHD_INLINE bool any_lane(Bits<A> mask) {
   int64_t any = 0;
   for (int64_t i = 0; i < HHD_VECTOR_BYTES / 8; ++i) any |= word[i];
   return any != 0;
+#endif
+}
+
+// Bit i is set where lane i of the two is equal.
+template <class A>
+HHD_INLINE uint32_t equal_lanes(Vec<A> a, Vec<A> b) {
+#if HHD_VECTOR_BYTES == 64
+  if constexpr (sizeof(A) == 4) return _mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ);
+  if constexpr (sizeof(A) == 8) return _mm512_cmp_pd_mask(a, b, _CMP_EQ_OQ);
+#elif HHD_VECTOR_BYTES == 32 && defined(__AVX__)
+  if constexpr (sizeof(A) == 4) return _mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_EQ_OQ));
+  if constexpr (sizeof(A) == 8) return _mm256_movemask_pd(_mm256_cmp_pd(a, b, _CMP_EQ_OQ));
+#else
+  uint32_t bits = 0;
+  for (int64_t i = 0; i < kLanes<A>; ++i) bits |= static_cast<uint32_t>(a[i] == b[i]) << i;
+  return bits;
 #endif
 }
 

@@ -66,22 +66,24 @@ void soft_argmax(const View& logits, const View& coords, const View& confidence,
 template <class A>
 HHD_INLINE void write_box_gradient(const Softmax<A>& p, const A* columns, const Box& box,
                                    const Expectation<A>& mean, A gx, A gy, const Unit& unit,
-                                   int64_t j, Writer<A>& writer) {
+                                   int64_t j, const Writer<A>& writer) {
   const Vec<A> slope_x = splat(gx), zero{};
   const Vec<A> left = splat(static_cast<A>(box.left)), right = splat(static_cast<A>(box.right));
-  const int64_t height = p.e.height;
-  writer.start_map(unit, j);
-  for (int64_t i = 0; i < height; ++i) {
-    const A* e = p.e.row(i);
-    const Vec<A> base = splat(gy * (static_cast<A>(i) - mean.y) - gx * mean.x);
-    const bool in_box = i >= box.top && i < box.bottom;
-    writer.write_row(i, [&](int64_t x) {
-      const Vec<A> column = load(columns + x);
-      const Vec<A> v = load(e + x) * (base + slope_x * column);
-      const Vec<A> boxed = column < left ? zero : (column < right ? v : zero);
-      return in_box ? boxed : zero;
-    });
-  }
+  const MapWriter<A> map = writer.map(unit, j);
+  const Plane<A> plane = p.e;
+  with_row_length<A>(plane.padded, [&](auto padded) {
+    for (int64_t i = 0; i < plane.height; ++i) {
+      const A* e = plane.row(i);
+      const Vec<A> base = splat(gy * (static_cast<A>(i) - mean.y) - gx * mean.x);
+      const bool in_box = i >= box.top && i < box.bottom;
+      map.write_row(i, padded, [&](int64_t x) {
+        const Vec<A> column = load(columns + x);
+        const Vec<A> v = load(e + x) * (base + slope_x * column);
+        const Vec<A> boxed = column < left ? zero : (column < right ? v : zero);
+        return in_box ? boxed : zero;
+      });
+    }
+  });
 }
 
 template <class A>

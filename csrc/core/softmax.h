@@ -8,10 +8,12 @@ namespace hhd::HHD_ISA {
 
 template <class A>
 struct MapSums {
-  A max;   // NaN is passed over
-  A sum;   // 0 where it was not asked for
-  A norm;  // before the root: of |x|, x^2 or the positive part
-  bool has_nan;
+  A max;        // NaN is passed over
+  A sum;        // 0 where it was not asked for
+  A norm;       // before the root: of |x|, x^2 or the positive part
+  int64_t row;  // the first that holds the maximum; known of a teacher only
+
+  HHD_INLINE bool teacher_has_nan() const { return is_nan(norm); }
 };
 
 // Lanes beyond `n` become 0: padding must not enter a sum.
@@ -27,24 +29,23 @@ HHD_INLINE Vec<A> positive_part(Vec<A> v) {
   return max_or_second(Vec<A>{}, v);
 }
 
-// What a scan does beside finding the maximum and the norm; each costs an instruction or two a
-// vector. A teacher's map is looked through for NaN and, as nothing else will have fetched it, is
-// fetched ahead: hardware prefetching starts anew at every page, a third of a map.
+// What a scan does beside finding the maximum and the norm. A teacher's map is looked through for
+// NaN, which its norm, if need be one for that, then is; and as nothing else will have fetched it,
+// it is fetched ahead: hardware prefetching starts anew at every page, a third of a map.
 enum class Scan { kStudent, kStudentWithSum, kTeacher };
 
-// The map's padding must hold -inf, so that it never is the maximum. `row_best`, where given,
-// receives every row's maximum, still spread over the lanes.
-template <Scan kScan, bool kPacked, class A, class Term>
-HHD_INLINE MapSums<A> scan_with(const Plane<A>& map, A* row_best, const Term& term) {
+// The map's padding must hold -inf, so that it never is the maximum.
+template <Scan kScan, bool kPacked, class A, class Length, class Term>
+HHD_INLINE MapSums<A> scan_rows(const Plane<A>& map, Length width, const Term& term) {
   constexpr int64_t lanes = kLanes<A>;
-  const int64_t height = map.height, width = map.width, whole = width / lanes * lanes;
+  const int64_t height = map.height, whole = width / lanes * lanes;
   const Vec<A> lowest = splat(static_cast<A>(-__builtin_inf()));
-  Vec<A> best = lowest, sum{}, norm{};
-  Bits<A> nan{};
+  Vec<A> best = lowest, best_row{}, sum{}, norm{};
   for (int64_t i = 0; i < height; ++i) {
     A* row = map.row(i);
     const uint16_t* packed = map.packed + i * map.packed_stride;
-    Vec<A> row_max = lowest;
+    // Every row has its own sums: one addition would wait for the other.
+    Vec<A> row_max = lowest, row_sum{}, row_norm{};
     const auto fetch = [&](int64_t x) {
       if constexpr (kPacked) {
         Vec<A> v;
@@ -57,14 +58,12 @@ HHD_INLINE MapSums<A> scan_with(const Plane<A>& map, A* row_best, const Term& te
       }
     };
     const auto take = [&](Vec<A> v) {
-      if constexpr (kScan == Scan::kStudentWithSum) sum += v;
-      if constexpr (kScan == Scan::kTeacher) nan |= v != v;
-      term(v, norm);
+      if constexpr (kScan == Scan::kStudentWithSum) row_sum += v;
+      term(v, row_norm);
     };
     if constexpr (kPacked) {
       for (int64_t x = 0; x < width; x += 32) __builtin_prefetch(packed + x + 2048);
     }
-    HHD_UNROLL
     for (int64_t x = 0; x < whole; x += lanes) {
       const Vec<A> v = fetch(x);
       row_max = max_or_second(v, row_max);
@@ -75,35 +74,53 @@ HHD_INLINE MapSums<A> scan_with(const Plane<A>& map, A* row_best, const Term& te
       row_max = max_or_second(v, row_max);
       take(keep_lanes<A>(v, width - whole));
     }
-    if (row_best != nullptr) store(row_best + i * lanes, row_max);
+    if constexpr (kScan == Scan::kTeacher) {
+      best_row = row_max > best ? splat(static_cast<A>(i)) : best_row;
+    }
     best = max_or_second(row_max, best);
+    sum += row_sum;
+    norm += row_norm;
   }
-  return {max_lanes<A>(best), sum_lanes<A>(sum), sum_lanes<A>(norm), any_lane<A>(nan)};
+  const A max = max_lanes<A>(best);
+  int64_t row = 0;
+  if constexpr (kScan == Scan::kTeacher) {
+    const Vec<A> beyond = splat(static_cast<A>(height));
+    row = static_cast<int64_t>(-max_lanes<A>(best == splat(max) ? -best_row : -beyond));
+  }
+  return {max, sum_lanes<A>(sum), sum_lanes<A>(norm), row};
+}
+
+template <Scan kScan, bool kPacked, class A, class Term>
+HHD_INLINE MapSums<A> scan_with(const Plane<A>& map, const Term& term) {
+  MapSums<A> sums;
+  with_row_length<A>(map.width,
+                     [&](auto width) { sums = scan_rows<kScan, kPacked>(map, width, term); });
+  return sums;
 }
 
 template <Scan kScan, bool kPacked, class A>
-HHD_INLINE MapSums<A> scan_for(const Plane<A>& map, Normalize kind, A* row_best) {
+HHD_INLINE MapSums<A> scan_for(const Plane<A>& map, Normalize kind) {
+  const auto add_size = [](Vec<A> v, Vec<A>& norm) { norm += v < 0 ? -v : v; };
   switch (kind) {
     case Normalize::kL1:
-      return scan_with<kScan, kPacked>(map, row_best,
-                                       [](Vec<A> v, Vec<A>& norm) { norm += v < 0 ? -v : v; });
+      return scan_with<kScan, kPacked>(map, add_size);
     case Normalize::kL2:
-      return scan_with<kScan, kPacked>(map, row_best,
-                                       [](Vec<A> v, Vec<A>& norm) { norm += v * v; });
+      return scan_with<kScan, kPacked>(map, [](Vec<A> v, Vec<A>& norm) { norm += v * v; });
     case Normalize::kL1Positive:
-      return scan_with<kScan, kPacked>(map, row_best,
+      return scan_with<kScan, kPacked>(map,
                                        [](Vec<A> v, Vec<A>& norm) { norm += positive_part<A>(v); });
     default:
-      return scan_with<kScan, kPacked>(map, row_best, [](Vec<A>, Vec<A>&) {});
+      if constexpr (kScan == Scan::kTeacher) return scan_with<kScan, kPacked>(map, add_size);
+      return scan_with<kScan, kPacked>(map, [](Vec<A>, Vec<A>&) {});
   }
 }
 
 template <Scan kScan, class A>
-MapSums<A> scan(const Plane<A>& map, Normalize kind, A* row_best = nullptr) {
+MapSums<A> scan(const Plane<A>& map, Normalize kind) {
   if constexpr (kPacksBFloat16<A>) {
-    if (map.packed != nullptr) return scan_for<kScan, true>(map, kind, row_best);
+    if (map.packed != nullptr) return scan_for<kScan, true>(map, kind);
   }
-  return scan_for<kScan, false>(map, kind, row_best);
+  return scan_for<kScan, false>(map, kind);
 }
 
 // The divisor of l1, l2 and l1_positive.
@@ -117,23 +134,18 @@ struct Pixel {
   int64_t y;
 };
 
-// The first pixel, row by row, that equals `max`; (0, 0) where none does (NaN). `row_best` as from
-// a scan saves looking at the other rows.
+// The first pixel, row by row, that equals `max`; (0, 0) where none does (NaN). There is none in
+// the rows above `first`.
 template <class A>
-HHD_INLINE Pixel find_peak(const Plane<A>& map, A max, const A* row_best = nullptr) {
+HHD_INLINE Pixel find_peak(const Plane<A>& map, A max, int64_t first = 0) {
   const Vec<A> wanted = splat(max);
-  const int64_t height = map.height, width = map.width, padded = map.padded;
-  for (int64_t i = 0; i < height; ++i) {
+  for (int64_t i = first; i < map.height; ++i) {
     const A* row = map.row(i);
-    Bits<A> found{};
-    if (row_best != nullptr) {
-      found = load(row_best + i * kLanes<A>) == wanted;
-    } else {
-      for (int64_t x = 0; x < padded; x += kLanes<A>) found |= load(row + x) == wanted;
-    }
-    if (!any_lane<A>(found)) continue;
-    for (int64_t x = 0; x < width; ++x) {
-      if (row[x] == max) return {x, i};
+    for (int64_t x = 0; x < map.padded; x += kLanes<A>) {
+      const uint32_t found = equal_lanes<A>(load(row + x), wanted);
+      if (found == 0) continue;
+      const int64_t column = x + __builtin_ctz(found);
+      if (column < map.width) return {column, i};
     }
   }
   return {0, 0};
@@ -169,38 +181,48 @@ class SoftmaxBuffers {
   // into the cache on the way.
   HHD_INLINE Softmax<A> compute(const Plane<A>& map, A max, double beta,
                                 const Destination& destination = {}) const {
+    Softmax<A> p{};
+    with_row_length<A>(padded_,
+                       [&](auto padded) { p = compute_rows(map, padded, max, beta, destination); });
+    return p;
+  }
+
+  HHD_INLINE const A* columns() const { return columns_.get(); }
+
+ private:
+  template <class Length>
+  HHD_INLINE Softmax<A> compute_rows(const Plane<A>& map, Length padded, A max, double beta,
+                                     const Destination& destination) const {
     const Vec<A> rate = splat(static_cast<A>(beta * kLog2E)), shift = splat(max);
     // Local copies: a store could change any member, as far as the compiler knows.
-    const int64_t height = map.height, padded = padded_;
+    const int64_t height = map.height, stride = map.stride;
     const A* columns = columns_.get();
+    const A* row = map.data;
+    // Without a destination, what is in the cache anyway: address 0 would cost a search each time.
+    const char* written =
+        destination.data ? destination.data : reinterpret_cast<const char*>(e_.get());
     A* row_sums = row_sums_.get();
     A* out = e_.get();
     Vec<A> total{}, moment_x{}, moment_y{};
     for (int64_t i = 0; i < height; ++i) {
-      const A* row = map.row(i);
-      // This loop has arithmetic to hide memory's latency under, so it also asks for what comes
-      // next: the map that follows in memory, and the lines the gradient will fill.
-      const A* following = map.row(i + height);
-      const char* written = destination.data + i * destination.row_bytes;
-      Vec<A> row_sum{};
-      const auto take = [&](int64_t x) {
+      Vec<A> row_sum{}, row_moment{};
+      for (int64_t x = 0; x < padded; x += kLanes<A>) {
+        // This loop has arithmetic to hide memory's latency under, so it also asks for what comes
+        // next: the map that follows in memory, and the lines the gradient will fill.
+        __builtin_prefetch(row + height * stride + x);
+        __builtin_prefetch(written + x * destination.element_bytes, 1);
         const Vec<A> e = exp2_nonpositive((load(row + x) - shift) * rate);
         store(out + x, e);
         row_sum += e;
-        moment_x += e * load(columns + x);
-      };
-      int64_t x = 0;
-      for (; x + 2 * kLanes<A> <= padded; x += 2 * kLanes<A>) {
-        __builtin_prefetch(following + x);
-        __builtin_prefetch(written + x * destination.element_bytes, 1);
-        take(x);
-        take(x + kLanes<A>);
+        row_moment += e * load(columns + x);
       }
-      if (x < padded) take(x);
       store(row_sums + i * kLanes<A>, row_sum);
       total += row_sum;
+      moment_x += row_moment;
       moment_y += row_sum * static_cast<A>(i);
+      row += stride;
       out += padded;
+      written += destination.row_bytes;
     }
     const A sum = sum_lanes<A>(total);
     const A x = sum_lanes<A>(moment_x) / sum, y = sum_lanes<A>(moment_y) / sum;
@@ -208,9 +230,6 @@ class SoftmaxBuffers {
     return {e, row_sums, max, sum, x, y, static_cast<A>(beta)};
   }
 
-  HHD_INLINE const A* columns() const { return columns_.get(); }
-
- private:
   const int64_t padded_;
   Buffer<A> e_, row_sums_, columns_;
 };

@@ -20,14 +20,12 @@ void teacher_targets(const View& maps, const View& centers, const View& windows,
   SoftmaxBuffers<A> softmax(maps.size[2], maps.size[3]);
   WindowFrame<A> frame(args.window, maps.size[2], maps.size[3]);
   Buffer<A> cells(args.window.height * args.window.width);
-  Buffer<A> row_best(maps.size[2] * kLanes<A>);
   for (int64_t index = begin; index < end; ++index) {
     const Unit unit = unit_at(maps, index);
     for (int64_t j = 0; j < unit.count; ++j) {
       const Plane<A> map = reader.plane_to_scan(unit, j);
-      const MapSums<A> sums = scan<Scan::kTeacher>(map, args.normalize, row_best.get());
-      const Point<A> center =
-          teacher_center(map, sums, args.refine, args.blur_kernel, row_best.get());
+      const MapSums<A> sums = scan<Scan::kTeacher>(map, args.normalize);
+      const Point<A> center = teacher_center(map, sums, args.refine, args.blur_kernel);
       frame.place(center.x, center.y);
       Plane<A> source = map;
       A norm = norm_of(sums, args.normalize);
@@ -43,7 +41,7 @@ void teacher_targets(const View& maps, const View& centers, const View& windows,
       write_center(centers, unit, j, center);
       write_window(windows, unit.b, unit.k + j, cells.get());
       write(confidence, offset_of(confidence, unit.b, unit.k + j),
-            sums.has_nan ? static_cast<A>(__builtin_nan("")) : sums.max);
+            sums.teacher_has_nan() ? static_cast<A>(__builtin_nan("")) : sums.max);
     }
   }
 }
@@ -52,14 +50,12 @@ template <class A>
 void locate_teacher(const View& maps, const View& centers, Refine refine, int64_t blur_kernel,
                     int64_t begin, int64_t end) {
   Reader<A> reader(maps, static_cast<A>(-__builtin_inf()));
-  Buffer<A> row_best(maps.size[2] * kLanes<A>);
   for (int64_t index = begin; index < end; ++index) {
     const Unit unit = unit_at(maps, index);
     for (int64_t j = 0; j < unit.count; ++j) {
       const Plane<A> map = reader.plane_to_scan(unit, j);
-      const MapSums<A> sums = scan<Scan::kTeacher>(map, Normalize::kNone, row_best.get());
-      write_center(centers, unit, j,
-                   teacher_center(map, sums, refine, blur_kernel, row_best.get()));
+      const MapSums<A> sums = scan<Scan::kTeacher>(map, Normalize::kNone);
+      write_center(centers, unit, j, teacher_center(map, sums, refine, blur_kernel));
     }
   }
 }
