@@ -6,12 +6,12 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 
 from hhd.data.dataset import CropDataset, make_loader
 from hhd.data.person import Person
+from hhd.data.picture import read_picture
 from hhd.draw import draw_pose, write_picture
 from hhd.evaluation.decode import Decoder, predict
 from hhd.models.base import PoseModel
@@ -44,10 +44,8 @@ def predict_pictures(
     out.mkdir(parents=True, exist_ok=True)
     rows = []
     for person, coords, confidence in zip(people, found.coords, found.confidence, strict=True):
-        picture = cv2.imread(str(person.image), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
-        drawn = draw_pose(
-            np.asarray(picture, dtype=np.uint8), coords, card.skeleton, confidence >= min_confidence
-        )
+        picture = read_picture(person.image)
+        drawn = draw_pose(picture, coords, card.skeleton, confidence >= min_confidence)
         write_picture(_drawing(person.image, out), drawn)
         joints = [
             {"joint": name, "x": round(x, 2), "y": round(y, 2), "confidence": round(c, 4)}
@@ -83,9 +81,6 @@ def _check_drawings(images: Sequence[Path], out: Path) -> None:
 def _whole_image(number: int, path: Path, joints: int) -> Person:
     if not path.is_file():
         raise FileNotFoundError(f"image {path} does not exist")
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
-    if image is None:
-        raise ValueError(f"image {path} cannot be decoded")
-    height, width = image.shape[:2]
+    height, width = read_picture(path).shape[:2]
     box = (0.0, 0.0, float(width), float(height))
     return Person(number, number, 1, path, width, height, box, np.zeros((joints, 3)))

@@ -7,12 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
 
 from hhd.data.coco import check_joint_names, read_json, read_person
 from hhd.data.mpii import PIXEL_STD, SHIFT_DOWN, read_mpii_rows, read_row
 from hhd.data.person import Person
+from hhd.data.picture import read_picture
 from hhd.data.read import is_mpii
 from hhd.data.skeleton import Skeleton
 
@@ -221,16 +221,11 @@ def _check_picture(
     path: Path, size: tuple[int | None, int | None]
 ) -> tuple[tuple[int, int] | None, str | None]:
     """(width, height) of a picture, None if it cannot be decoded; what is wrong, if anything."""
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
-    if image is None:
-        return None, f"{path} cannot be decoded"
+    try:
+        image = read_picture(path)
+    except (ValueError, OSError) as error:
+        return None, str(error)
     found = image.shape[1], image.shape[0]
-    # OpenCV fills the rest of a JPEG that was cut short with grey and says nothing.
-    if path.suffix.lower() in (".jpg", ".jpeg"):
-        with path.open("rb") as file:
-            file.seek(max(path.stat().st_size - 4096, 0))
-            if b"\xff\xd9" not in file.read():
-                return found, f"{path} is cut short"
     if None not in size and size != found:
         got = f"{found[0]}x{found[1]}"
         return found, f"{path} has {got} pixels, its annotation file says {size[0]}x{size[1]}"

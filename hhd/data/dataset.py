@@ -25,6 +25,7 @@ from hhd.data.affine import (
 )
 from hhd.data.augment import UNCHANGED, Augmentation, CropChange, half_body_crop
 from hhd.data.person import Person
+from hhd.data.picture import read_picture
 from hhd.data.skeleton import Skeleton
 
 # ImageNet's mean and standard deviation of RGB in 0..255 (HRNet, mmpose).
@@ -212,19 +213,15 @@ class CropDataset(Dataset[dict[str, Any]]):
 
 
 def read_image(person: Person) -> NDArray[np.uint8]:
-    """The person's picture, BGR [H, W, 3], EXIF orientation ignored as annotations do (HRNet)."""
-    image = cv2.imread(str(person.image), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
-    if image is None:
-        raise ValueError(
-            f"image {person.image} of annotation {person.annotation_id} cannot be decoded"
-        )
+    """The person's picture, BGR [H, W, 3], which must be of the size that its annotation says."""
+    image = read_picture(person.image)
     expected = person.height, person.width
     if None not in expected and image.shape[:2] != expected:
         raise ValueError(
             f"image {person.image} of annotation {person.annotation_id} has {image.shape[1]}x"
             f"{image.shape[0]} pixels, its annotation file says {person.width}x{person.height}"
         )
-    return np.asarray(image, dtype=np.uint8)
+    return image
 
 
 class StepBatches(Sampler[list[int]]):

@@ -12,6 +12,7 @@ from hhd.data.affine import transform_points
 from hhd.data.augment import UNCHANGED, Augmentation
 from hhd.data.coco import read_persons
 from hhd.data.dataset import CropDataset, StepBatches, make_loader, read_batches, read_image
+from hhd.data.picture import read_picture
 from hhd.data.skeleton import load_skeleton
 from hhd.data.synthetic import draw_person
 
@@ -192,10 +193,72 @@ def test_missing_or_unreadable_files_are_named(people, lsp14, tmp_path, persons)
         read_persons(tmp_path / "half.json", people, lsp14)
     broken = tmp_path / "broken.png"
     broken.write_bytes(persons[0].image.read_bytes()[:40])
-    with pytest.raises(ValueError, match=r"broken.png of annotation 1 cannot be decoded"):
+    with pytest.raises(ValueError, match=r"broken.png cannot be decoded"):
         read_image(replace(persons[0], image=broken))
     with pytest.raises(ValueError, match=r"has 112x112 pixels, its annotation file says 50x112"):
         read_image(replace(persons[0], width=50))
+
+
+@pytest.fixture
+def whole():
+    """A JPEG with a thumbnail, which is a JPEG of its own, ahead of the picture."""
+
+    def encode(picture):
+        return cv2.imencode(".jpg", picture)[1].tobytes()
+
+    noise = np.random.default_rng(0).integers(0, 255, (96, 128, 3), dtype=np.uint8)
+    picture, thumbnail = encode(noise), encode(noise[:8, :8])
+    return b"\xff\xd8\xff\xe1" + (len(thumbnail) + 2).to_bytes(2, "big") + thumbnail + picture[2:]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda data: data + b"\n",
+        lambda data: data + bytes(9000),
+        lambda data: data + np.random.default_rng(1).bytes(9000),
+        lambda data: data + data,
+        lambda data: data[:-1],
+        lambda data: data[:-2],
+    ],
+    ids=["a byte", "padding", "anything", "a second picture", "half a marker", "no marker"],
+)
+def test_whole_jpegs_are_read_whatever_follows_them(tmp_path, whole, change):
+    path = tmp_path / "x.jpg"
+    path.write_bytes(whole)
+    expected = read_picture(path)
+    path.write_bytes(change(whole))
+    np.testing.assert_array_equal(read_picture(path), expected)
+
+
+def test_a_scan_that_ends_in_a_stuffed_zero_is_whole(tmp_path):
+    """FF 00 stands for a byte FF, and is no padding."""
+    path, rng, found = tmp_path / "x.jpg", np.random.default_rng(0), 0
+    for _ in range(200):
+        data = cv2.imencode(".jpg", rng.integers(0, 255, (16, 16, 3), dtype=np.uint8))[1].tobytes()
+        path.write_bytes(data[:-2])
+        read_picture(path)
+        found += data[:-2].endswith(b"\xff\x00")
+    assert found
+
+
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.9, 0.99])
+def test_jpegs_that_are_cut_short_are_refused(tmp_path, whole, share):
+    path, kept = tmp_path / "x.jpg", int(share * len(whole))
+    # The last: a download into a file that had its full size from the start.
+    for data in (whole[:kept], whole[:kept] + bytes(len(whole) - kept)):
+        path.write_bytes(data)
+        assert cv2.imread(str(path)) is not None
+        with pytest.raises(ValueError, match=f"^image {path} is cut short$"):
+            read_picture(path)
+
+
+def test_pictures_that_are_none_are_refused(tmp_path, whole):
+    path = tmp_path / "x.jpg"
+    for data in (b"", b"no picture", whole[:2], whole[:300]):
+        path.write_bytes(data)
+        with pytest.raises(ValueError, match=f"^image {path} cannot be decoded$"):
+            read_picture(path)
 
 
 def test_a_worker_says_what_is_wrong_in_one_line(persons, lsp14, tmp_path):
@@ -203,7 +266,7 @@ def test_a_worker_says_what_is_wrong_in_one_line(persons, lsp14, tmp_path):
     broken.write_bytes(b"no picture")
     people = [replace(persons[0], image=broken)]
     data = CropDataset(people, lsp14, input_size=(64, 64), stride=2)
-    with pytest.raises(ValueError, match=rf"^image {broken} of annotation 1 cannot be decoded$"):
+    with pytest.raises(ValueError, match=rf"^image {broken} cannot be decoded$"):
         list(read_batches(make_loader(data, 1, 1)))
 
 
