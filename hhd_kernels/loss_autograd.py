@@ -117,6 +117,9 @@ def loss_autograd(op: str) -> None:
             return None, *nothing
         if ctx.keeps_grad:
             grad, logits = ctx.saved_tensors
+            if torch.compiler.is_compiling():
+                # What a compiler can do in the kept gradient's place, and fuse with what follows.
+                return (grad.to(factor.dtype) * factor).to(grad.dtype), *nothing
             return ops.loss_backward(grad, factor, logits), *nothing
         logits, arguments = _saved_inputs(ctx)
         return _remade_gradient(ops, op, logits.detach(), arguments, factor), *nothing

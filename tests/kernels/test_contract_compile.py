@@ -2,6 +2,8 @@
 
 import pytest
 import torch
+from functorch.compile import make_boxed_func
+from torch._dynamo.backends.common import aot_autograd
 
 import hhd_kernels as hk
 from kernels.calls import every, targets_of, value_and_gradient
@@ -71,6 +73,31 @@ def test_inductor(fused: str) -> None:
         got = value_and_gradient(torch.compile(step, fullgraph=True), SETUP.logits)
     for one, two in zip(got, expected, strict=True):
         torch.testing.assert_close(one, two)
+
+
+@pytest.mark.parametrize("fused", FUSED)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_backward_is_arithmetic_on_the_kept_gradient(fused: str, dtype: torch.dtype) -> None:
+    """No op of ours, and of the forward pass no other map: what a compiler fuses, in place."""
+    graphs: list[torch.fx.Graph] = []
+
+    def keep(module: torch.fx.GraphModule, inputs: object) -> torch.fx.GraphModule:
+        graphs.append(module.graph)
+        return make_boxed_func(module)
+
+    def step(x: torch.Tensor) -> torch.Tensor:
+        return hk.joint_loss(x, targets_of(SETUP), SETUP.target_coords, SETUP.weight).loss / 3
+
+    backend = aot_autograd(fw_compiler=keep, bw_compiler=keep)
+    logits = SETUP.logits.to(dtype)
+    with hk.use_backend(fused):
+        expected = value_and_gradient(step, logits)
+        got = value_and_gradient(torch.compile(step, fullgraph=True, backend=backend), logits)
+    assert all(torch.equal(one, two) for one, two in zip(got, expected, strict=True))
+    _, backward = graphs
+    assert not any("hhd" in str(node.target) for node in backward.nodes)
+    inputs = [node.meta["val"] for node in backward.nodes if node.op == "placeholder"]
+    assert [value.shape for value in inputs if value.dim() == 4] == [logits.shape]
 
 
 @pytest.mark.parametrize("fused", FUSED)
