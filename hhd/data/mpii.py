@@ -145,7 +145,7 @@ def _load_mat(path: Path) -> dict[str, Any]:
         raise FileNotFoundError(f"MPII file {path} does not exist")
     try:
         content: dict[str, Any] = loadmat(path, struct_as_record=False, squeeze_me=False)
-    except (ValueError, NotImplementedError, TypeError) as error:
+    except Exception as error:  # scipy has classes of its own for what it cannot read
         raise ValueError(f"{path} is not a .mat file that scipy reads: {error}") from error
     return content
 

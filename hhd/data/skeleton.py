@@ -8,6 +8,8 @@ from typing import Any
 
 import yaml
 
+from hhd.checks import check_from_zero, check_positive
+
 SHIPPED = Path(__file__).parent / "skeletons"
 
 
@@ -32,6 +34,9 @@ class Skeleton:
     joint_weights: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if name not in ("name", "pck_normaliser") and not isinstance(value, tuple):
+                raise ValueError(f"skeleton {self.name}: {name} is {value!r}; it takes a list")
         if len(set(self.joints)) != len(self.joints) or not self.joints:
             raise ValueError(f"skeleton {self.name}: joints must be a list of distinct names")
         if len(self.sigmas) != len(self.joints):
@@ -43,21 +48,25 @@ class Skeleton:
                 f"skeleton {self.name}: {len(self.joint_weights)} joint_weights "
                 f"for {len(self.joints)} joints"
             )
-        if isinstance(self.pck_normaliser, str) and self.pck_normaliser != "box":
+        for sigma in self.sigmas:
+            check_positive(f"skeleton {self.name}: a sigma", sigma)
+        for weight in self.joint_weights:
+            check_from_zero(f"skeleton {self.name}: a joint weight", weight)
+        if not isinstance(self.pck_normaliser, tuple) and self.pck_normaliser != "box":
             raise ValueError(
                 f"skeleton {self.name}: pck_normaliser is {self.pck_normaliser!r}; "
                 "it takes two joints or box"
             )
         normaliser = () if isinstance(self.pck_normaliser, str) else (self.pck_normaliser,)
         pairs = [*self.flip_pairs, *self.limbs, *normaliser]
-        if any(len(pair) != 2 for pair in pairs):
+        if any(not isinstance(pair, tuple) or len(pair) != 2 for pair in pairs):
             raise ValueError(
                 f"skeleton {self.name}: flip_pairs, limbs and pck_normaliser take two joints"
             )
         named = [*pairs, self.pck_joints, self.upper_body]
         unknown = {name for group in named for name in group} - set(self.joints)
         if unknown:
-            raise ValueError(f"skeleton {self.name}: {sorted(unknown)} not among its joints")
+            raise ValueError(f"skeleton {self.name}: {sorted(map(str, unknown))} not among its joints")
         mirrored = [name for pair in self.flip_pairs for name in pair]
         if len(set(mirrored)) != len(mirrored):
             raise ValueError(f"skeleton {self.name}: a joint is in more than one of flip_pairs")
@@ -98,7 +107,10 @@ def load_skeleton(name_or_path: str) -> Skeleton:
         raise FileNotFoundError(
             f"skeleton is {name_or_path!r}: neither a file nor one of {shipped}"
         )
-    content = yaml.safe_load(path.read_text())
+    try:
+        content = yaml.safe_load(path.read_text())
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"skeleton file {path} is not YAML: {error}") from error
     needed = {field.name for field in fields(Skeleton) if field.default is MISSING}
     known = {field.name for field in fields(Skeleton)}
     if not isinstance(content, dict) or not needed <= set(content) <= known:

@@ -109,7 +109,10 @@ def load_model(path: Path) -> tuple[PoseModel, ModelCard]:
             metadata = file.metadata() or {}
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
-        raise ValueError(f"model file {path} is not a safetensors file: {error}") from error
+        raise ValueError(
+            f"model file {path} is not a safetensors file, which hhd convert makes of a "
+            f"checkpoint: {error}"
+        ) from error
     if "hhd" not in metadata:
         raise ValueError(
             f"model file {path} has no hhd card; it takes a model.safetensors that hhd train wrote"

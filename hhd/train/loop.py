@@ -342,6 +342,8 @@ def load_transform(name: str) -> Transform:
         found: Transform = getattr(importlib.import_module(module), function)
     except (ImportError, AttributeError, ValueError) as error:
         raise ValueError(f"transform is {name!r}, which cannot be imported: {error}") from error
+    if not callable(found):
+        raise ValueError(f"transform is {name!r}, which is no function")
     return found
 
 

@@ -219,3 +219,5 @@ def test_a_function_by_its_dotted_path():
     for name in ("nowhere.at.all", "random.nothing", "plain"):
         with pytest.raises(ValueError, match=f"transform is '{name}', which cannot be imported"):
             load_transform(name)
+    with pytest.raises(ValueError, match=r"transform is 'math.pi', which is no function"):
+        load_transform("math.pi")

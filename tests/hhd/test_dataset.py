@@ -279,6 +279,10 @@ def test_skeleton_files_are_checked(tmp_path):
     ):
         load_skeleton("hand")
     path = tmp_path / "s.yaml"
+    for content in (b"joints: [a", b"\xff"):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=f"^skeleton file {path} is not YAML: "):
+            load_skeleton(str(path))
     path.write_text("name: s\njoints: [a]\n")
     with pytest.raises(ValueError, match=r"it takes .*, and may have"):
         load_skeleton(str(path))

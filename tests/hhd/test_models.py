@@ -327,7 +327,7 @@ def test_other_files_are_refused(lsp14, tmp_path):
         load_model(tmp_path / "no.safetensors")
     path = tmp_path / "model.safetensors"
     path.write_bytes(b"not a tensor")
-    with pytest.raises(ValueError, match="is not a safetensors file"):
+    with pytest.raises(ValueError, match="not a safetensors file, which hhd convert makes"):
         load_model(path)
     save_file({"a": torch.zeros(1)}, path)
     with pytest.raises(ValueError, match="has no hhd card"):

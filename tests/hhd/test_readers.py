@@ -52,6 +52,14 @@ def test_flip_orders_of_the_field():
         ({"joint_weights": (1.0,)}, "1 joint_weights for 2 joints"),
         ({"pck_normaliser": "torso"}, "pck_normaliser is 'torso'; it takes two joints or box"),
         ({"flip_pairs": (("a", "b"), ("b", "a"))}, "a joint is in more than one"),
+        ({"flip_pairs": ("ab",)}, "flip_pairs, limbs and pck_normaliser take two joints"),
+        ({"pck_normaliser": 5}, "pck_normaliser is 5; it takes two joints or box"),
+        ({"joints": 5}, "joints is 5; it takes a list"),
+        ({"limbs": None}, "limbs is None; it takes a list"),
+        ({"pck_joints": ("a", 3, "c")}, r"\['3', 'c'\] not among"),
+        ({"sigmas": (1, 0)}, "skeleton s: a sigma is 0; it takes a positive number"),
+        ({"joint_weights": (1, -1)}, "a joint weight is -1; it takes a number from 0 up"),
+        ({"joint_weights": ("x", 1)}, "a joint weight is x; it takes a number from 0 up"),
     ],
 )
 def test_broken_skeletons_are_named(change, message):
@@ -164,6 +172,15 @@ def official_mat(rows, path: Path, heads) -> None:
     trains = np.array([[0, *([1] * len(rows))]])
     release = matlab_struct(annolist=matlab_structs([test, *pictures]), img_train=trains)
     io.savemat(path, {"RELEASE": release})
+
+
+def test_a_mat_that_is_none_is_named(tmp_path):
+    pytest.importorskip("scipy.io")
+    path = tmp_path / "x.mat"
+    for content in (b"", b"text", np.random.default_rng(0).bytes(500)):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=f"^{path} is not a .mat file that scipy reads"):
+            read_mpii_truth(path)
 
 
 def test_the_official_mat_is_the_json(samples, tmp_path):
