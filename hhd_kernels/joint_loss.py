@@ -115,7 +115,7 @@ def joint_loss(
         JointLoss; all float32 (float64 for float64 logits). Differentiable once, in
         `student_logits` only.
     """
-    return joint_of(
+    inputs = joint_inputs(
         student_logits,
         targets,
         target_coords,
@@ -124,6 +124,7 @@ def joint_loss(
         hhd_options(beta, normalize, divergence, locate, sampling, border, reduction, eps),
         joint_options(coordinate_loss, coordinate_unit, transition, coordinate_weight, hhd_weight),
     )
+    return joint_of(inputs)
 
 
 def joint_loss_and_grad(
@@ -157,57 +158,16 @@ def joint_loss_and_grad(
     Returns:
         The JointLoss, and the gradient of its loss with the logits' shape, dtype and strides.
     """
-    return joint_and_grad_of(
+    inputs = joint_inputs(
         student_logits,
         targets,
         target_coords,
         weight,
         teacher_weight,
-        grad_scale,
         hhd_options(beta, normalize, divergence, locate, sampling, border, reduction, eps),
         joint_options(coordinate_loss, coordinate_unit, transition, coordinate_weight, hhd_weight),
     )
-
-
-def joint_and_grad_of(
-    logits: Tensor,
-    targets: TeacherTargets,
-    target_coords: Tensor | None,
-    weight: Tensor | None,
-    teacher_weight: Tensor | None,
-    grad_scale: Tensor | None,
-    hhd: HHDOptions,
-    joint: JointOptions,
-) -> tuple[JointLoss, Tensor]:
-    """`joint_loss_and_grad` with checked options."""
-    checks.maps("student_logits", logits)
-    inputs = _checked(logits.detach(), targets, target_coords, weight, teacher_weight, hhd, joint)
-    if grad_scale is not None:
-        checks.scalar("grad_scale", grad_scale, "student_logits", logits)
-    ops = backend.ops("joint_loss", inputs.logits)
-    if ops is None:
-        return _reference_and_grad(inputs, grad_scale)
-    arguments = inputs.arguments(grad_scale)
-    *terms, grad = ops.joint_loss(inputs.logits, *arguments, True)
-    return JointLoss(*terms), grad
-
-
-def joint_of(
-    logits: Tensor,
-    targets: TeacherTargets,
-    target_coords: Tensor | None,
-    weight: Tensor | None,
-    teacher_weight: Tensor | None,
-    hhd: HHDOptions,
-    joint: JointOptions,
-) -> JointLoss:
-    """`joint_loss` with checked options."""
-    inputs = _checked(logits, targets, target_coords, weight, teacher_weight, hhd, joint)
-    ops = backend.ops("joint_loss", logits)
-    if ops is None:
-        return reference(inputs)
-    *terms, _ = call(ops, "joint_loss", logits, *inputs.arguments(None))
-    return JointLoss(*terms)
+    return joint_and_grad_of(inputs, grad_scale)
 
 
 class JointInputs(NamedTuple):
@@ -246,7 +206,7 @@ class JointInputs(NamedTuple):
         )
 
 
-def _checked(
+def joint_inputs(
     logits: Tensor,
     targets: TeacherTargets,
     target_coords: Tensor | None,
@@ -255,6 +215,7 @@ def _checked(
     hhd: HHDOptions,
     joint: JointOptions,
 ) -> JointInputs:
+    """Check the tensors of `joint_loss`."""
     check_pair(logits, targets)
     if target_coords is not None:
         checks.like("target_coords", target_coords, "student_logits", logits, 2)
@@ -265,6 +226,28 @@ def _checked(
     if joint.coordinate_loss == CoordinateLoss.NONE:
         target_coords = None
     return JointInputs(logits, targets, target_coords, weight, teacher_weight, hhd, joint)
+
+
+def joint_of(inputs: JointInputs) -> JointLoss:
+    """`joint_loss` of checked inputs."""
+    logits = inputs.logits
+    ops = backend.ops("joint_loss", logits)
+    if ops is None:
+        return reference(inputs)
+    *terms, _ = call(ops, "joint_loss", logits, *inputs.arguments(None))
+    return JointLoss(*terms)
+
+
+def joint_and_grad_of(inputs: JointInputs, grad_scale: Tensor | None) -> tuple[JointLoss, Tensor]:
+    """`joint_loss_and_grad` of checked inputs."""
+    logits = inputs.logits.detach()
+    if grad_scale is not None:
+        checks.scalar("grad_scale", grad_scale, "student_logits", logits)
+    ops = backend.ops("joint_loss", logits)
+    if ops is None:
+        return _reference_and_grad(inputs._replace(logits=logits), grad_scale)
+    *terms, grad = ops.joint_loss(logits, *inputs.arguments(grad_scale), True)
+    return JointLoss(*terms), grad
 
 
 def reference(inputs: JointInputs) -> JointLoss:

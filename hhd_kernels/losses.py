@@ -6,7 +6,14 @@ from torch import Tensor, nn
 
 from hhd_kernels import checks, triton
 from hhd_kernels.hhd_loss import hhd_options, loss_of
-from hhd_kernels.joint_loss import JointLoss, joint_and_grad_of, joint_of, joint_options
+from hhd_kernels.joint_loss import (
+    JointInputs,
+    JointLoss,
+    joint_and_grad_of,
+    joint_inputs,
+    joint_of,
+    joint_options,
+)
 from hhd_kernels.teacher_targets import TeacherTargets, target_options, targets_of
 
 # The imports above are the files of all ops.
@@ -318,10 +325,8 @@ class IntegralHHDLoss(_Distillation):
         `target_coords` [B, K, 2] in heatmap pixels; `weight` [B, K] is for the coordinates and,
         unless `teacher_weight` is given, for the distillation too.
         """
-        targets = self._targets_for(student_logits, teacher)
-        return joint_of(
-            student_logits, targets, target_coords, weight, teacher_weight, self._hhd, self._joint
-        )
+        inputs = self._inputs(student_logits, teacher, target_coords, weight, teacher_weight)
+        return joint_of(inputs)
 
     def loss_and_grad(
         self,
@@ -334,13 +339,18 @@ class IntegralHHDLoss(_Distillation):
         grad_scale: Tensor | None = None,
     ) -> tuple[JointLoss, Tensor]:
         """The losses and the gradient in one pass without autograd: see `joint_loss_and_grad`."""
-        return joint_and_grad_of(
-            student_logits,
-            self._targets_for(student_logits, teacher),
-            target_coords,
-            weight,
-            teacher_weight,
-            grad_scale,
-            self._hhd,
-            self._joint,
+        inputs = self._inputs(student_logits, teacher, target_coords, weight, teacher_weight)
+        return joint_and_grad_of(inputs, grad_scale)
+
+    def _inputs(
+        self,
+        student: Tensor,
+        teacher: Tensor | TeacherTargets,
+        target_coords: Tensor | None,
+        weight: Tensor | None,
+        teacher_weight: Tensor | None,
+    ) -> JointInputs:
+        targets = self._targets_for(student, teacher)
+        return joint_inputs(
+            student, targets, target_coords, weight, teacher_weight, self._hhd, self._joint
         )
