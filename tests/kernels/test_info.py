@@ -27,6 +27,13 @@ def test_a_library_without_cuda_says_why() -> None:
         hk.normalize(torch.zeros(1, 1, 2, 2, device="cpu"), "l1")
 
 
+def test_cuda_architectures_are_those_of_the_library() -> None:
+    facts = info.collect()["ops library"]
+    built = facts.get("cuda_architectures", "") if isinstance(facts, dict) else ""
+    assert " ".join(_library.cuda_architectures()) == built
+    assert bool(built) == _library.has_kernels("CUDA")
+
+
 def test_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     library = {"cuda_architectures": " ".join(BUILT)}
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
