@@ -64,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"hhd: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt as error:
-        print(f"hhd: {error or 'interrupted'}", file=sys.stderr)
+        print(f"hhd: {str(error) or 'interrupted'}", file=sys.stderr)
         return 130
     return status or 0
 

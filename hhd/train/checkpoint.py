@@ -11,16 +11,16 @@ from typing import Any
 import torch
 
 # What a checkpoint holds at least; those of old lack what came since.
-FIELDS = (
-    "recipe",
-    "model",
-    "optimiser",
-    "schedule",
-    "rng",
-    "step",
-    "hhd_weight",
-    "train_seconds",
-)
+FIELDS: dict[str, Any] = {
+    "recipe": dict,
+    "model": dict,
+    "optimiser": dict,
+    "schedule": dict,
+    "rng": torch.Tensor,
+    "step": int,
+    "hhd_weight": int | float,
+    "train_seconds": int | float,
+}
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -47,7 +47,8 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     """Read a checkpoint; tensors and plain values only."""
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        absent = [name for name in FIELDS if not isinstance(state, dict) or name not in state]
+        found = state if isinstance(state, dict) else {}
+        absent = [name for name, kind in FIELDS.items() if not isinstance(found.get(name), kind)]
         if absent:
             raise ValueError(f"it lacks {', '.join(absent)}")
     except Exception as error:

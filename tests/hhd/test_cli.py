@@ -221,6 +221,17 @@ def test_an_interrupted_run_says_where_it_goes_on(tiny, capsys, monkeypatch):
     assert error == f"hhd: interrupted; the same command goes on from {checkpoint}\n"
 
 
+def test_an_interrupted_command_says_so(capsys, monkeypatch):
+    def interrupt(*_arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("hhd.demo.run_demo", interrupt)
+    monkeypatch.setattr("hhd.train.recipe.parse_recipe", interrupt)
+    for command in ("demo", "train"):
+        assert main([command]) == 130
+        assert capsys.readouterr().err == "hhd: interrupted\n"
+
+
 def test_errors_are_one_line(tmp_path, capsys):
     assert main(["predict", str(tmp_path / "no.safetensors"), "x.png"]) == 1
     assert capsys.readouterr().err == f"hhd: model file {tmp_path}/no.safetensors does not exist\n"

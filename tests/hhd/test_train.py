@@ -11,7 +11,7 @@ from hhd.data.skeleton import load_skeleton
 from hhd.models import build_model
 from hhd.models.files import ModelCard, load_model, save_model
 from hhd.train import loop
-from hhd.train.checkpoint import FIELDS, JsonLog, load_checkpoint, save_checkpoint, write_atomically
+from hhd.train.checkpoint import JsonLog, load_checkpoint, save_checkpoint, write_atomically
 from hhd.train.losses import DistillationLoss, build_loss
 from hhd.train.recipe import load_recipe
 
@@ -196,7 +196,9 @@ def test_a_teacher_map_without_a_positive_value_teaches_nothing(value):
 
 def test_files_are_replaced_whole(tmp_path, monkeypatch):
     path = tmp_path / "checkpoint.pt"
-    save_checkpoint(path, dict.fromkeys(FIELDS, 0) | {"step": 1, "weight": torch.ones(3)})
+    state = dict.fromkeys(("recipe", "model", "optimiser", "schedule"), {}) | {"rng": torch.ones(3)}
+    state |= {"step": 1, "hhd_weight": 0.5, "train_seconds": 2.0}
+    save_checkpoint(path, state)
     write_atomically(tmp_path / "metrics.json", b"{}")
 
     def fail(state, file):
@@ -221,7 +223,7 @@ def test_a_checkpoint_cut_short_is_named(tmp_path, kept):
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("content", [{}, [1], {"step": 1}, torch.ones(2)])
+@pytest.mark.parametrize("content", [{}, [1], {"step": 1}, {"recipe": 5}, torch.ones(2)])
 def test_a_checkpoint_of_something_else_is_named(tmp_path, content):
     path = tmp_path / "checkpoint.pt"
     torch.save(content, path)
