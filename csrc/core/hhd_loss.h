@@ -151,8 +151,7 @@ class WindowedKl {
       store(buffers_.teacher() + n, b);
       sum += __builtin_convertvector(b, Doubles<A>);
     }
-    double all = 0;
-    for (int64_t i = 0; i < kLanes<A>; ++i) all += sum[i];
+    const double all = sum_doubles<A>(sum);
     const double rest = 1 - (teacher.whole() ? all : teacher_inside(teacher));
     teacher_sum_ = static_cast<A>(all);
     teacher_rest_ = rest < 0 ? 0 : static_cast<A>(rest);
@@ -214,10 +213,11 @@ class WindowedKl {
   HHD_INLINE void measure_whole_row(int64_t i, A* mass, A* log_mass) {
     const A* e = p_.e.row(i) + student_.x.first;
     const A* s = map_.row(i) + student_.x.first;
-    for (int64_t m = 0; m < student_.x.cells; ++m) {
-      mass[m] = e[m];
-      log_mass[m] = p_.log_of_e(s[m]);
-    }
+    for_vectors(e, student_.x.cells, [&](int64_t m, Vec<A> v) {
+      const int64_t n = student_.x.cells - m;
+      store_first(mass + m, n, v);
+      store_first(log_mass + m, n, p_.log_of_e(load_first(s + m, n)));
+    });
   }
 
   HHD_INLINE void measure_nearest_row(int64_t i, A* mass, A* log_mass) {
@@ -287,9 +287,11 @@ class WindowedKl {
     if (student_.whole() && teacher_on_zero_ == 0) {
       for (int64_t n = 0; n < student_.y.cells; ++n) {
         A* patch = buffers_.patch(student_.y.first + n) + student_.x.first;
-        for (int64_t m = 0; m < student_.x.cells; ++m) {
-          patch[m] += by_mass * mass[m] - by_teacher * b[m];
-        }
+        for_vectors<A>(mass, student_.x.cells, [&](int64_t m, Vec<A> v) {
+          const int64_t count = student_.x.cells - m;
+          const Vec<A> slope = by_mass * v - by_teacher * load_first(b + m, count);
+          store_first(patch + m, count, load_first(patch + m, count) + slope);
+        });
         b += student_.x.cells;
         mass += student_.x.cells;
       }
@@ -376,13 +378,45 @@ class WindowedSse {
     g.last = student_.y.last;
     buffers_.clear_patch(g.first, g.last);
     const A factor = scale / divisor_;
-    const bool softmax = kind_ == Normalize::kSoftmax;
+    if (student_.whole()) {
+      add_to_whole_patch(factor);
+    } else {
+      add_to_patch(factor);
+    }
+    if (kind_ == Normalize::kSoftmax) {
+      g.constant -= factor * beta_ * dot_;
+    } else if (kind_ == Normalize::kL2) {
+      g.linear = floored_ ? 0 : -factor * dot_ / divisor_;
+    } else if (kind_ != Normalize::kNone) {
+      g.linear = floored_ ? 0 : -factor * dot_;
+    }
+  }
+
+ private:
+  HHD_INLINE void add_to_whole_patch(A factor) const {
+    const A* slope = buffers_.mass();
+    for (int64_t n = 0; n < student_.y.cells; ++n, slope += student_.x.cells) {
+      const int64_t i = student_.y.first + n, left = student_.x.first;
+      A* patch = buffers_.patch(i) + left;
+      for_vectors<A>(slope, student_.x.cells, [&](int64_t m, Vec<A> v) {
+        const int64_t count = student_.x.cells - m;
+        v *= factor;
+        if (kind_ == Normalize::kSoftmax) v *= load_first(p_.e.row(i) + left + m, count) * beta_;
+        if (kind_ == Normalize::kL1Positive) {
+          v = load_first(map_.row(i) + left + m, count) > 0 ? v : Vec<A>{};
+        }
+        store_first(patch + m, count, load_first(patch + m, count) + v);
+      });
+    }
+  }
+
+  HHD_INLINE void add_to_patch(A factor) const {
     const A* slope = buffers_.mass();
     for (int64_t n = 0; n < student_.y.cells; ++n) {
       for (int64_t m = 0; m < student_.x.cells; ++m, ++slope) {
         const A by_cell = factor * *slope;
         const auto add = [&](int64_t i, int64_t x, A w) {
-          const A by_map = softmax                           ? beta_ * p_.e.row(i)[x]
+          const A by_map = kind_ == Normalize::kSoftmax      ? beta_ * p_.e.row(i)[x]
                            : kind_ == Normalize::kL1Positive ? A(map_.row(i)[x] > 0)
                                                              : 1;
           buffers_.patch(i)[x] += by_cell * w * by_map;
@@ -395,16 +429,8 @@ class WindowedSse {
         }
       }
     }
-    if (softmax) {
-      g.constant -= factor * beta_ * dot_;
-    } else if (kind_ == Normalize::kL2) {
-      g.linear = floored_ ? 0 : -factor * dot_ / divisor_;
-    } else if (kind_ != Normalize::kNone) {
-      g.linear = floored_ ? 0 : -factor * dot_;
-    }
   }
 
- private:
   const Plane<A>& map_;
   const Softmax<A>& p_;
   const WindowFrame<A>& student_;

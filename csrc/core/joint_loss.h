@@ -228,14 +228,13 @@ class JointLoss {
 
   HHD_INLINE void read_teacher(const Unit& unit, int64_t j) {
     const View& v = views_.windows;
-    const int64_t width = args_.window.width;
-    for (int64_t n = 0; n < args_.window.height; ++n) {
-      const int64_t offset = offset_of(v, unit.b, unit.k + j, n);
-      A* row = buffers_.teacher() + n * width;
-      if (v.stride[3] == 1) {
-        read_run(v, offset, width, row);
-      } else {
-        for (int64_t m = 0; m < width; ++m) row[m] = read<A>(v, offset + m * v.stride[3]);
+    const int64_t height = args_.window.height, width = args_.window.width;
+    const int64_t offset = offset_of(v, unit.b, unit.k + j);
+    A* cell = buffers_.teacher();
+    if (v.stride[3] == 1 && v.stride[2] == width) return read_run(v, offset, height * width, cell);
+    for (int64_t n = 0; n < height; ++n) {
+      for (int64_t m = 0; m < width; ++m) {
+        *cell++ = read<A>(v, offset + n * v.stride[2] + m * v.stride[3]);
       }
     }
   }

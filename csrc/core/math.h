@@ -32,7 +32,7 @@ HHD_INLINE Vec<float> exp2_nonpositive(Vec<float> t) {
 }
 #else
 HHD_INLINE Vec<float> exp2_nonpositive(Vec<float> t) {
-  t = max_or_second(splat(-127.0f), t);
+  t = max_or_second<float>(splat(-127.0f), t);
   // Adding 1.5 * 2^23 rounds to an integer, which then stands in the low bits.
   const Vec<float> magic = splat(12582912.0f);
   const Vec<float> shifted = t + magic;
@@ -89,6 +89,12 @@ HHD_INLINE float floor_of(float x) { return __builtin_floorf(x); }
 HHD_INLINE double floor_of(double x) { return __builtin_floor(x); }
 HHD_INLINE float abs_of(float x) { return __builtin_fabsf(x); }
 HHD_INLINE double abs_of(double x) { return __builtin_fabs(x); }
+
+// NaN stays NaN.
+template <class A>
+HHD_INLINE Vec<A> positive_part(Vec<A> v) {
+  return max_or_second<A>(Vec<A>{}, v);
+}
 
 template <class A>
 HHD_INLINE bool is_nan(A x) {

@@ -84,14 +84,48 @@ HHD_INLINE void store(A* p, Vec<A> v) {
   std::memcpy(p, &v, sizeof v);
 }
 
+// The first n lanes, and 0 in the others: nothing behind the n is read.
 template <class A>
-HHD_INLINE Vec<A> splat(A a) {
-  return Vec<A>{} + a;
+HHD_INLINE Vec<A> load_first(const A* p, int64_t n) {
+#if HHD_VECTOR_BYTES == 64
+  const uint32_t lanes = n < kLanes<A> ? (1u << n) - 1 : ~0u;
+  if constexpr (sizeof(A) == 4) return _mm512_maskz_loadu_ps(static_cast<__mmask16>(lanes), p);
+  if constexpr (sizeof(A) == 8) return _mm512_maskz_loadu_pd(static_cast<__mmask8>(lanes), p);
+#else
+  if (n >= kLanes<A>) return load(p);
+  Vec<A> v{};
+  for (int64_t i = 0; i < n; ++i) v[i] = p[i];
+  return v;
+#endif
 }
 
-// Of two, the larger; where either is NaN, the second. One instruction on x86.
-template <class V>
-HHD_INLINE V max_or_second(V a, V b) {
+// Stores the first n lanes, no more.
+template <class A>
+HHD_INLINE void store_first(A* p, int64_t n, Vec<A> v) {
+#if HHD_VECTOR_BYTES == 64
+  const uint32_t lanes = n < kLanes<A> ? (1u << n) - 1 : ~0u;
+  if constexpr (sizeof(A) == 4) _mm512_mask_storeu_ps(p, static_cast<__mmask16>(lanes), v);
+  if constexpr (sizeof(A) == 8) _mm512_mask_storeu_pd(p, static_cast<__mmask8>(lanes), v);
+#else
+  if (n >= kLanes<A>) return store(p, v);
+  for (int64_t i = 0; i < n; ++i) p[i] = v[i];
+#endif
+}
+
+template <class A>
+HHD_INLINE Vec<A> splat(A a) {
+  // Not 0 + a, which a compiler has to add up, for it is not a where a is -0.
+  return a - Vec<A>{};
+}
+
+// Of two, the larger; where either is NaN, the second.
+template <class A>
+HHD_INLINE Vec<A> max_or_second(Vec<A> a, Vec<A> b) {
+#if HHD_VECTOR_BYTES == 64
+  // The compiler would make a comparison and a move of it where one of the two is 0.
+  if constexpr (sizeof(A) == 4) return _mm512_max_ps(a, b);
+  if constexpr (sizeof(A) == 8) return _mm512_max_pd(a, b);
+#endif
   return a > b ? a : b;
 }
 
@@ -108,6 +142,15 @@ HHD_INLINE A sum_lanes(Vec<A> v) {
     for (int64_t i = 0; i < n; ++i) lane[i] += lane[i + n];
   }
   return lane[0];
+}
+
+// Of Doubles<A>.
+template <class A>
+HHD_INLINE double sum_doubles(Doubles<A> v) {
+  Vec<double> half[sizeof v / sizeof(Vec<double>)];
+  std::memcpy(half, &v, sizeof v);
+  if constexpr (sizeof v > sizeof half[0]) half[0] += half[1];
+  return sum_lanes<double>(half[0]);
 }
 
 template <class A>
@@ -165,6 +208,12 @@ HHD_INLINE T min_of(T a, T b) {
 template <class T>
 HHD_INLINE T max_of(T a, T b) {
   return a < b ? b : a;
+}
+
+// Calls f(m, v) for the vectors of n elements, the last one filled up with 0.
+template <class A, class F>
+HHD_INLINE void for_vectors(const A* p, int64_t n, const F& f) {
+  for (int64_t m = 0; m < n; m += kLanes<A>) f(m, load_first(p + m, n - m));
 }
 
 // NaN stays NaN.

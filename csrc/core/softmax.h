@@ -23,12 +23,6 @@ HHD_INLINE Vec<A> keep_lanes(Vec<A> v, int64_t n) {
   return v;
 }
 
-// NaN stays NaN.
-template <class A>
-HHD_INLINE Vec<A> positive_part(Vec<A> v) {
-  return max_or_second(Vec<A>{}, v);
-}
-
 // What a scan does beside finding the maximum and the norm. A teacher's map is looked through for
 // NaN, which its norm, if need be one for that, then is; and as nothing else will have fetched it,
 // it is fetched ahead: hardware prefetching starts anew at every page, a third of a map.
@@ -66,18 +60,18 @@ HHD_INLINE MapSums<A> scan_rows(const Plane<A>& map, Length width, const Term& t
     }
     for (int64_t x = 0; x < whole; x += lanes) {
       const Vec<A> v = fetch(x);
-      row_max = max_or_second(v, row_max);
+      row_max = max_or_second<A>(v, row_max);
       take(v);
     }
     if (whole < width) {
       const Vec<A> v = load(row + whole);
-      row_max = max_or_second(v, row_max);
+      row_max = max_or_second<A>(v, row_max);
       take(keep_lanes<A>(v, width - whole));
     }
     if constexpr (kScan == Scan::kTeacher) {
       best_row = row_max > best ? splat(static_cast<A>(i)) : best_row;
     }
-    best = max_or_second(row_max, best);
+    best = max_or_second<A>(row_max, best);
     sum += row_sum;
     norm += row_norm;
   }
@@ -162,7 +156,10 @@ struct Softmax {
   A beta;
 
   // ln e of a logit, also where e itself is 0.
-  HHD_INLINE A log_of_e(A s) const { return (s - max) * beta; }
+  template <class T>
+  HHD_INLINE T log_of_e(T s) const {
+    return (s - max) * beta;
+  }
 };
 
 // Memory for the softmax of one map at a time.
@@ -268,13 +265,12 @@ HHD_INLINE A mass_around(const Softmax<A>& p, A x, A y) {
   if (is_nan(x) || is_nan(y)) return x + y;
   const int64_t cx = static_cast<int64_t>(floor_of(x + A(0.5)));
   const int64_t cy = static_cast<int64_t>(floor_of(y + A(0.5)));
-  A mass = 0;
+  const int64_t left = max_of<int64_t>(cx - 2, 0), right = min_of(cx + 3, p.e.width);
+  Vec<A> mass{};
   for (int64_t i = max_of<int64_t>(cy - 2, 0); i < min_of(cy + 3, p.e.height); ++i) {
-    for (int64_t j = max_of<int64_t>(cx - 2, 0); j < min_of(cx + 3, p.e.width); ++j) {
-      mass += p.e.row(i)[j];
-    }
+    for_vectors(p.e.row(i) + left, right - left, [&](int64_t, Vec<A> v) { mass += v; });
   }
-  return mass / p.sum;
+  return sum_lanes<A>(mass) / p.sum;
 }
 
 }  // namespace hhd::HHD_ISA

@@ -156,8 +156,9 @@ class WindowFrame {
     };
     if (whole()) {
       for (int64_t n = 0; n < y.cells; ++n, out += x.cells) {
-        const A* row = plane.row(y.first + n) + x.first;
-        for (int64_t m = 0; m < x.cells; ++m) out[m] = value(row, m) * scale;
+        for_vectors(plane.row(y.first + n) + x.first, x.cells, [&](int64_t m, Vec<A> v) {
+          store_first(out + m, x.cells - m, (positive ? positive_part<A>(v) : v) * scale);
+        });
       }
       return;
     }
