@@ -222,7 +222,7 @@ def test_an_interrupted_run_says_where_it_goes_on(tiny, capsys, monkeypatch):
 
 
 def test_an_interrupted_command_says_so(capsys, monkeypatch):
-    def interrupt(*_arguments):
+    def interrupt(*_arguments, **_options):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("hhd.demo.run_demo", interrupt)

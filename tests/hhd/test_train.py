@@ -196,8 +196,8 @@ def test_a_teacher_map_without_a_positive_value_teaches_nothing(value):
 
 def test_files_are_replaced_whole(tmp_path, monkeypatch):
     path = tmp_path / "checkpoint.pt"
-    state = dict.fromkeys(("recipe", "model", "optimiser", "schedule"), {}) | {"rng": torch.ones(3)}
-    state |= {"step": 1, "hhd_weight": 0.5, "train_seconds": 2.0}
+    state = {"recipe": {}, "model": {"weight": torch.ones(3)}, "optimiser": {}, "schedule": {}}
+    state |= {"rng": torch.ones(3), "step": 1, "hhd_weight": 0.5, "train_seconds": 2.0}
     save_checkpoint(path, state)
     write_atomically(tmp_path / "metrics.json", b"{}")
 
