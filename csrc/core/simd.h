@@ -51,6 +51,16 @@ using Doubles = typename Simd<A>::Doubles;
 template <class A>
 inline constexpr int64_t kLanes = HHD_VECTOR_BYTES / static_cast<int64_t>(sizeof(A));
 
+template <class T>
+HHD_INLINE T min_of(T a, T b) {
+  return b < a ? b : a;
+}
+
+template <class T>
+HHD_INLINE T max_of(T a, T b) {
+  return a < b ? b : a;
+}
+
 template <class A>
 HHD_INLINE int64_t round_up_to_lanes(int64_t n) {
   return (n + kLanes<A> - 1) / kLanes<A> * kLanes<A>;
@@ -91,6 +101,16 @@ HHD_INLINE Vec<A> load_first(const A* p, int64_t n) {
   const uint32_t lanes = n < kLanes<A> ? (1u << n) - 1 : ~0u;
   if constexpr (sizeof(A) == 4) return _mm512_maskz_loadu_ps(static_cast<__mmask16>(lanes), p);
   if constexpr (sizeof(A) == 8) return _mm512_maskz_loadu_pd(static_cast<__mmask8>(lanes), p);
+#elif HHD_VECTOR_BYTES == 32 && defined(__AVX2__)
+  const __m256i eight = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+  const __m256i four = _mm256_setr_epi64x(0, 1, 2, 3);
+  if constexpr (sizeof(A) == 4) {
+    const int count = static_cast<int>(min_of(n, kLanes<A>));
+    return _mm256_maskload_ps(p, _mm256_cmpgt_epi32(_mm256_set1_epi32(count), eight));
+  }
+  if constexpr (sizeof(A) == 8) {
+    return _mm256_maskload_pd(p, _mm256_cmpgt_epi64(_mm256_set1_epi64x(n), four));
+  }
 #else
   if (n >= kLanes<A>) return load(p);
   Vec<A> v{};
@@ -198,16 +218,6 @@ HHD_INLINE uint32_t equal_lanes(Vec<A> a, Vec<A> b) {
   for (int64_t i = 0; i < kLanes<A>; ++i) bits |= static_cast<uint32_t>(a[i] == b[i]) << i;
   return bits;
 #endif
-}
-
-template <class T>
-HHD_INLINE T min_of(T a, T b) {
-  return b < a ? b : a;
-}
-
-template <class T>
-HHD_INLINE T max_of(T a, T b) {
-  return a < b ? b : a;
 }
 
 // Calls f(m, v) for the vectors of n elements, the last one filled up with 0.
