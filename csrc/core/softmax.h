@@ -23,9 +23,9 @@ HHD_INLINE Vec<A> keep_lanes(Vec<A> v, int64_t n) {
   return v;
 }
 
-// What a scan does beside finding the maximum and the norm. A teacher's map is looked through for
-// NaN, which its norm, if need be one for that, then is; and as nothing else will have fetched it,
-// it is fetched ahead: hardware prefetching starts anew at every page, a third of a map.
+// What a scan does beside finding the maximum and the norm. A teacher's map always has a norm, as
+// NaN anywhere makes it NaN, and its rows are told apart. As nothing else will have fetched it, it
+// is fetched ahead: hardware prefetching starts anew at every page, a third of a map.
 enum class Scan { kStudent, kStudentWithSum, kTeacher };
 
 // The map's padding must hold -inf, so that it never is the maximum.
