@@ -96,15 +96,18 @@ def _check_coco(
                 path = images / str(image.get("file_name"))
                 findings.append(Finding("missing", f"{which}: {path} does not exist"))
     categories = [category.get("id") for category in content["categories"]]
-    seen: set[Any] = set()
+    seen: set[int] = set()
     areas = []
     lacking = {"area": 0, "num_keypoints": 0}
     for annotation in content["annotations"]:
         where = f"annotation {annotation.get('id')} of {annotations}"
-        if annotation.get("id") in seen:
-            findings.append(Finding("annotation", f"{where}: its id is there twice"))
-        seen.add(annotation.get("id"))
-        if annotation.get("image_id") in absent:
+        # Ids that are no numbers are for read_person to name.
+        number, image_id = annotation.get("id"), annotation.get("image_id")
+        if isinstance(number, int):
+            if number in seen:
+                findings.append(Finding("annotation", f"{where}: its id is there twice"))
+            seen.add(number)
+        if isinstance(image_id, int) and image_id in absent:
             continue
         if "category_id" in annotation and annotation["category_id"] not in categories:
             text = f"category_id {annotation['category_id']!r} is not among the categories"

@@ -209,8 +209,10 @@ def _numbers(entry: dict[str, Any], key: str, where: str) -> list[float]:
 def check_joint_names(content: dict[str, Any], path: Path, skeleton: Skeleton) -> None:
     """Raise if the file names other joints; case and spaces do not count (AI Challenger)."""
     for category in content["categories"]:
-        names = category.get("keypoints")
-        plain = [str(name).lower().replace(" ", "_") for name in names or ()]
+        names = category.get("keypoints") or []
+        if not isinstance(names, list):
+            raise ValueError(f"{path}: its keypoints are {names!r:.60}; it takes a list of names")
+        plain = [str(name).lower().replace(" ", "_") for name in names]
         if names and plain != list(skeleton.joints):
             raise ValueError(
                 f"{path}: its keypoints are {names}, skeleton {skeleton.name} has {skeleton.joints}"

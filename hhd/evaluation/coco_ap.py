@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 from collections.abc import Sequence
+from math import isfinite
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -170,11 +171,29 @@ def complete(truth: COCO, annotations: Path, missing_area: Literal["refuse", "bo
     """Fill in what pycocotools needs of each annotation, or name the one that lacks it."""
     for number, annotation in truth.anns.items():
         annotation.setdefault("iscrowd", 0)
-        if "area" not in annotation and "bbox" in annotation and missing_area == "box":
-            annotation["area"] = AREA_OF_BOX * annotation["bbox"][2] * annotation["bbox"][3]
-        if not {"area", "bbox", "num_keypoints"} <= annotation.keys():
+        bbox = annotation.get("bbox")
+        if "area" not in annotation and missing_area == "box" and _are_numbers(bbox, 4):
+            annotation["area"] = AREA_OF_BOX * bbox[2] * bbox[3]
+        if not {"area", "bbox", "num_keypoints", "keypoints"} <= annotation.keys():
             hint = "; --area-of-box takes .53 of the box" if "area" not in annotation else ""
             raise ValueError(
-                f"annotation {number} of {annotations} lacks area, bbox or num_keypoints, "
-                f"which AP needs{hint}"
+                f"annotation {number} of {annotations} lacks area, bbox, num_keypoints or "
+                f"keypoints, which AP needs{hint}"
             )
+        single = [annotation[name] for name in ("area", "num_keypoints", "iscrowd")]
+        if not (
+            _are_numbers(bbox, 4) and all(map(_are_numbers, (single, annotation["keypoints"])))
+        ):
+            raise ValueError(
+                f"annotation {number} of {annotations} has an area, bbox, num_keypoints, keypoints "
+                "or iscrowd that is not of numbers, which AP needs"
+            )
+
+
+def _are_numbers(values: Any, count: int | None = None) -> bool:
+    """Whether it is a list of ``count`` finite numbers."""
+    return (
+        isinstance(values, list)
+        and count in (None, len(values))
+        and all(isinstance(value, (int, float)) and isfinite(value) for value in values)
+    )

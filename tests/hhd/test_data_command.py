@@ -67,6 +67,13 @@ def no_area(content, images):
     ("change", "kind", "text"),
     [
         (set_first(keypoints=[1, 2, 2]), "annotation", "annotation 1 of .*keypoints has 3 numbers"),
+        (set_first(id=[1]), "annotation", r"annotation \[1\] of .*id is \[1\]"),
+        (set_first(image_id={}), "annotation", r"annotation 1 of .*image_id is \{\}"),
+        (
+            lambda c, i: c["categories"][0].update(keypoints=7),
+            "annotation",
+            "its keypoints are 7; it takes a list of names",
+        ),
         (set_first(bbox=[0, 0, -4, 9]), "annotation", "annotation 1 of .*bbox is"),
         (set_first(image_id=99), "annotation", "annotation 1 of .*image_id 99 is not among"),
         (set_first(keypoints=[50, 50, 3] * 14), "annotation", "annotation 1 of .*v = 3"),

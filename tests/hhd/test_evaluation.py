@@ -12,7 +12,14 @@ from rich.console import Console
 from hhd.data.coco import read_persons
 from hhd.data.person import Person
 from hhd.data.skeleton import load_skeleton
-from hhd.evaluation.coco_ap import STATISTICS, coco_ap, complete, detections, pose_scores
+from hhd.evaluation.coco_ap import (
+    STATISTICS,
+    coco_ap,
+    complete,
+    detections,
+    pose_scores,
+    read_truth,
+)
 from hhd.evaluation.decode import Predictions
 from hhd.evaluation.pck import pck
 from hhd.evaluation.report import Report, print_report
@@ -90,6 +97,28 @@ def test_annotations_without_an_area(shared_data, folder, file, name):
         assert annotation["area"] == 0.53 * annotation["bbox"][2] * annotation["bbox"][3]
     with pytest.raises(ValueError, match=r"lacks area, .*; --area-of-box takes .53 of the box"):
         coco_ap(folder / file, results, skeleton)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"keypoints": None}, "annotation 1 of .* is not of numbers, which AP needs"),
+        ({"keypoints": [float("inf")] * 42}, "annotation 1 of .* is not of numbers"),
+        ({"area": "large"}, "annotation 1 of .* is not of numbers"),
+        ({"bbox": [1, 2, 3]}, "annotation 1 of .* is not of numbers"),
+        ({"iscrowd": None}, "annotation 1 of .* is not of numbers"),
+        ({}, "annotation 1 of .* lacks area, bbox, num_keypoints or keypoints"),
+    ],
+)
+def test_what_ap_cannot_be_measured_against_is_named(people, tmp_path, change, message):
+    content = json.loads((people / "annotations.json").read_text())
+    content["annotations"][0] |= change
+    if not change:
+        del content["annotations"][0]["keypoints"]
+    path = tmp_path / "truth.json"
+    path.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=message):
+        read_truth(path)
 
 
 def test_no_detection_has_no_precision(golden):

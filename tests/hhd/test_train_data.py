@@ -121,7 +121,7 @@ def test_what_evaluation_lacks_is_refused_before_the_first_step(
     monkeypatch.setattr("hhd.evaluation.report.predict", no_step)
     words = ["--annotations", str(folder / file), "--images", str(folder)]
     assert main(["eval", str(model), *words]) == 1
-    assert "lacks area, bbox or num_keypoints" in capsys.readouterr().err
+    assert "lacks area, bbox, num_keypoints or keypoints" in capsys.readouterr().err
 
 
 def test_labels_have_a_pckh_of_a_hundred(mpii):
