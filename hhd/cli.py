@@ -129,6 +129,8 @@ def eval_command(words: Sequence[str]) -> None:
     # Before the minutes that the evaluation takes.
     if options.json and not options.json.parent.is_dir():
         raise FileNotFoundError(f"json is {options.json}: its folder does not exist")
+    if options.json and options.json.is_dir():
+        raise IsADirectoryError(f"json is {options.json}, which is a folder")
 
     from rich.console import Console
 

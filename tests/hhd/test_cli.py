@@ -195,11 +195,14 @@ def test_eval_of_detections_that_measures_nothing_is_refused(capsys, words, mess
     assert error.count("\n") == 1
 
 
-def test_eval_misses_a_folder_before_it_starts(tmp_path, capsys):
-    words = ["--annotations", "a.json", "--json", str(tmp_path / "no" / "x.json")]
-    assert main(["eval", "m.safetensors", *words]) == 1
-    error = capsys.readouterr().err
-    assert error == f"hhd: json is {tmp_path}/no/x.json: its folder does not exist\n"
+def test_eval_checks_where_it_writes_before_it_starts(tmp_path, capsys):
+    words = ["eval", "m.safetensors", "--annotations", "a.json", "--json"]
+    for path, message in (
+        (tmp_path / "no" / "x.json", ": its folder does not exist"),
+        (tmp_path, ", which is a folder"),
+    ):
+        assert main([*words, str(path)]) == 1
+        assert capsys.readouterr().err == f"hhd: json is {path}{message}\n"
 
 
 def test_an_interrupted_run_says_where_it_goes_on(tiny, capsys, monkeypatch):
