@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
+from zipfile import BadZipFile
 
 import cv2
 import numpy as np
@@ -41,11 +42,14 @@ class TeacherMaps:
         if not path.is_file():
             raise FileNotFoundError(f"teacher_maps {path} does not exist")
         self.path = path
-        self.maps = np.load(path, mmap_mode="r")
-        if self.maps.ndim != 4 or self.maps.dtype not in (np.float16, np.float32):
+        try:
+            self.maps = np.lib.format.open_memmap(path, mode="r")
+        except (ValueError, EOFError) as error:
+            raise ValueError(f"teacher_maps {path} is no whole .npy file: {error}") from error
+        shape, dtype = self.maps.shape, self.maps.dtype
+        if len(shape) != 4 or 0 in shape or dtype not in (np.float16, np.float32):
             raise ValueError(
-                f"teacher_maps {path} is {self.maps.dtype} {self.maps.shape}; "
-                "it takes float16 or float32 [N, k, h, w]"
+                f"teacher_maps {path} is {dtype} {shape}; it takes float16 or float32 [N, k, h, w]"
             )
         self.row_of = _read_ids(ids, len(self.maps))
         self.channels = check_joint_map(joint_map, self.maps.shape[1], skeleton)
@@ -109,9 +113,18 @@ def check_joint_map(
 def _read_ids(path: Path, rows: int) -> dict[int, int]:
     if not path.is_file():
         raise FileNotFoundError(f"teacher_ids {path} does not exist")
-    ids = np.load(path)["ids"].tolist() if path.suffix == ".npz" else json.loads(path.read_text())
+    try:
+        if path.suffix == ".npz":
+            with np.load(path) as arrays:
+                ids = arrays["ids"].tolist()
+        else:
+            ids = json.loads(path.read_text())
+    except (ValueError, KeyError, EOFError, BadZipFile) as error:
+        raise ValueError(f"teacher_ids {path} cannot be read: {error}") from error
+    if not isinstance(ids, list) or not all(isinstance(number, int) for number in ids):
+        raise ValueError(f"teacher_ids {path} is {ids!r:.60}; it takes a list of whole numbers")
     if len(ids) != rows or len(set(ids)) != rows:
         raise ValueError(
             f"teacher_ids {path} has {len(ids)} ids ({len(set(ids))} distinct) for {rows} maps"
         )
-    return {int(annotation_id): row for row, annotation_id in enumerate(ids)}
+    return {annotation_id: row for row, annotation_id in enumerate(ids)}

@@ -122,6 +122,22 @@ def test_what_does_not_fit_is_named(stored, persons, lsp14, tmp_path):
     (tmp_path / "short.json").write_text("[1, 1]")
     with pytest.raises(ValueError, match=r"has 2 ids \(1 distinct\) for 20 maps"):
         teacher(ids=tmp_path / "short.json")
+    for content in ("", "{", "5", "{}", '["a"]', "[[1]]"):
+        (tmp_path / "odd.json").write_text(content)
+        with pytest.raises(ValueError, match=r"^teacher_ids .*odd.json (cannot be read|is .*; it)"):
+            teacher(ids=tmp_path / "odd.json")
+    np.savez(tmp_path / "odd.npz", numbers=np.arange(20))
+    for _ in range(2):
+        with pytest.raises(ValueError, match=r"^teacher_ids .*odd.npz cannot be read: "):
+            teacher(ids=tmp_path / "odd.npz")
+        (tmp_path / "odd.npz").write_bytes((tmp_path / "odd.npz").read_bytes()[:90])
+    for content in (b"", b"no array", stored.read_bytes()[:500]):
+        (tmp_path / "odd.npy").write_bytes(content)
+        with pytest.raises(ValueError, match=r"^teacher_maps .*odd.npy is no whole .npy file: "):
+            teacher(path=tmp_path / "odd.npy")
+    np.save(tmp_path / "flat.npy", np.zeros((0, 3, 4, 4), dtype=np.float32))
+    with pytest.raises(ValueError, match=r"is float32 \(0, 3, 4, 4\); it takes"):
+        teacher(path=tmp_path / "flat.npy")
     np.save(tmp_path / "flat.npy", np.zeros((4, 4)))
     with pytest.raises(ValueError, match=r"is float64 \(4, 4\)"):
         teacher(path=tmp_path / "flat.npy")
