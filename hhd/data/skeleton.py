@@ -66,7 +66,9 @@ class Skeleton:
         named = [*pairs, self.pck_joints, self.upper_body]
         unknown = {name for group in named for name in group} - set(self.joints)
         if unknown:
-            raise ValueError(f"skeleton {self.name}: {sorted(map(str, unknown))} not among its joints")
+            raise ValueError(
+                f"skeleton {self.name}: {sorted(map(str, unknown))} not among its joints"
+            )
         mirrored = [name for pair in self.flip_pairs for name in pair]
         if len(set(mirrored)) != len(mirrored):
             raise ValueError(f"skeleton {self.name}: a joint is in more than one of flip_pairs")
