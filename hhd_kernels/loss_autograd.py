@@ -39,7 +39,9 @@ class _EagerLoss(torch.autograd.Function):
     def forward(
         ctx: Any, logits: Tensor, ops: Any, op: str, arguments: tuple[Any, ...], keeps_grad: bool
     ) -> tuple[Tensor, ...]:
-        output: tuple[Tensor, ...] = getattr(ops, op)(logits, *arguments, keeps_grad)
+        # Not by way of that entry either.
+        with torch._C._AutoDispatchBelowAutograd():
+            output: tuple[Tensor, ...] = getattr(ops, op)(logits, *arguments, keeps_grad)
         ctx.ops, ctx.op = ops, op
         _save_inputs(ctx, logits, arguments)
         ctx.grad = output[-1] if keeps_grad else None
@@ -51,19 +53,19 @@ class _EagerLoss(torch.autograd.Function):
         nothing = (None,) * 4
         if factor is None:
             return None, *nothing
-        logits, arguments = _saved_inputs(ctx)
         grad, ctx.grad = ctx.grad, None
+        if grad is not None and not torch.is_grad_enabled() and _is_plain_eager(factor):
+            # Nobody else has it; where the factor is 1, a kernel sees that and moves nothing.
+            ctx.ops.loss_backward_(grad, factor)
+            return grad, *nothing
+        logits, arguments = _saved_inputs(ctx)
         if torch.is_grad_enabled():  # create_graph=True
             grad = _remade_gradient(ctx.ops, ctx.op, logits.detach(), arguments, None)
             grad = ctx.ops.loss_backward(grad, factor, logits.detach())
             return grad + _NoDerivative.apply(logits), *nothing
         if grad is None:
             return _remade_gradient(ctx.ops, ctx.op, logits, arguments, factor), *nothing
-        if not _is_plain_eager(factor):
-            return ctx.ops.loss_backward(grad, factor, logits), *nothing
-        # Nobody else has it; where the factor is 1, a kernel sees that and moves nothing.
-        ctx.ops.loss_backward_(grad, factor)
-        return grad, *nothing
+        return ctx.ops.loss_backward(grad, factor, logits), *nothing
 
 
 GRAD_SCALE = {"hhd_loss": 3, "joint_loss": 5}
