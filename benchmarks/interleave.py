@@ -34,7 +34,7 @@ class Timing:
     cold: list[float] = field(default_factory=list)
     """Each on the set that was used longest ago."""
     warm: list[float] = field(default_factory=list)
-    """Each on the very buffers of the call before."""
+    """Each on the very buffers of the calls before, once those have settled in the caches."""
     page_faults: list[int] = field(default_factory=list)
     """Per call. Where an allocator gives memory back between calls, they can be half the time."""
 
@@ -52,6 +52,9 @@ class Timing:
         return [1e3 * q for q in (quantiles(calls, n=4) if len(calls) > 1 else calls * 3)]
 
 
+# A cache that has to choose what to keep needs some calls: a copy of one map tensor still halves
+# its time between the first call after a cold one and the fifth.
+SETTLING_CALLS = 4
 WARM_CALLS = 2
 
 
@@ -60,7 +63,8 @@ def interleave(
 ) -> dict[tuple[str, ...], Timing]:
     """Timings by contestant's name, after an untimed call of each (it compiles, it allocates).
 
-    A turn is one cold call on the rotation's next set, then WARM_CALLS warm ones on the same set.
+    A turn is one cold call on the rotation's next set, SETTLING_CALLS untimed ones on the same set,
+    then WARM_CALLS warm ones.
     Contestants marked `once` take part in the first `rounds_once` rounds only.
     """
     timings = {contestant.name: Timing() for contestant in contestants}
@@ -88,6 +92,8 @@ def interleave(
 def _turn(contestant: Contestant, timing: Timing) -> None:
     maps = next(contestant.sets)
     timing.cold.append(_timed(contestant, maps, timing))
+    for _ in range(SETTLING_CALLS):
+        _timed(contestant, maps, Timing())
     timing.warm.extend(_timed(contestant, maps, timing) for _ in range(WARM_CALLS))
 
 
