@@ -191,6 +191,50 @@ HHD_INLINE void write(const View& v, int64_t offset, A x) {
   }
 }
 
+// n elements, `step` apart.
+template <class A>
+void read_strided(const View& v, int64_t offset, int64_t step, int64_t n, A* out) {
+  const char* from = static_cast<const char*>(address(v, offset));
+  const auto read_as = [&](auto stored, const auto& convert) {
+    const int64_t bytes = step * static_cast<int64_t>(sizeof stored);
+    for (int64_t i = 0; i < n; ++i) {
+      std::memcpy(&stored, from + i * bytes, sizeof stored);
+      out[i] = static_cast<A>(convert(stored));
+    }
+  };
+  switch (v.dtype) {
+    case DType::kFloat32:
+      return read_as(float{}, [](float x) { return x; });
+    case DType::kFloat64:
+      return read_as(double{}, [](double x) { return x; });
+    case DType::kFloat16:
+      return read_as(uint16_t{}, from_float16);
+    case DType::kBFloat16:
+      return read_as(uint16_t{}, from_bfloat16);
+  }
+}
+
+template <class A>
+void write_strided(const View& v, int64_t offset, int64_t step, int64_t n, const A* in) {
+  char* to = static_cast<char*>(mutable_address(v, offset));
+  const auto write_as = [&](const auto& convert) {
+    for (int64_t i = 0; i < n; ++i) {
+      const auto stored = convert(in[i]);
+      std::memcpy(to + i * step * static_cast<int64_t>(sizeof stored), &stored, sizeof stored);
+    }
+  };
+  switch (v.dtype) {
+    case DType::kFloat32:
+      return write_as([](A x) { return static_cast<float>(x); });
+    case DType::kFloat64:
+      return write_as([](A x) { return static_cast<double>(x); });
+    case DType::kFloat16:
+      return write_as([](A x) { return to_float16(static_cast<float>(x)); });
+    case DType::kBFloat16:
+      return write_as([](A x) { return to_bfloat16(static_cast<float>(x)); });
+  }
+}
+
 // n consecutive elements.
 template <class A>
 HHD_INLINE void read_run(const View& v, int64_t offset, int64_t n, A* out) {

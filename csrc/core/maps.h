@@ -192,7 +192,7 @@ class Reader {
         }
         read_run(v_, offset, v_.size[3], row);
       } else {
-        for (int64_t x = 0; x < v_.size[3]; ++x) row[x] = read<A>(v_, offset + x * step);
+        read_strided(v_, offset, step, v_.size[3], row);
       }
       for (int64_t x = v_.size[3]; x < padded_; ++x) row[x] = fill_;
     }
@@ -297,7 +297,7 @@ class MapWriter {
     if (step == 1) {
       write_run(v, offset, v.size[3], data_);
     } else {
-      for (int64_t x = 0; x < v.size[3]; ++x) write(v, offset + x * step, data_[x]);
+      write_strided(v, offset, step, v.size[3], data_);
     }
   }
 
