@@ -36,8 +36,11 @@ void teacher_targets(const View& maps, const View& centers, const View& windows,
         norm = p.sum;
       }
       if (args.normalize == Normalize::kNone) norm = 1;
-      const A scale = frame.skipped() ? A(0) : 1 / norm;
-      frame.gather(source, args.normalize == Normalize::kL1Positive, scale, cells.get());
+      if (frame.skipped()) {
+        for (int64_t n = 0; n < args.window.height * args.window.width; ++n) cells.get()[n] = 0;
+      } else {
+        frame.gather(source, args.normalize == Normalize::kL1Positive, 1 / norm, cells.get());
+      }
       write_center(centers, unit, j, center);
       write_window(windows, unit.b, unit.k + j, cells.get());
       write(confidence, offset_of(confidence, unit.b, unit.k + j),

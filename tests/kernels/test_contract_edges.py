@@ -108,6 +108,32 @@ def test_all_weights_zero(backend: str, reduction: str) -> None:
     assert not grad.any()
 
 
+@pytest.mark.parametrize("side", ["student", "teacher"])
+@pytest.mark.parametrize("form", HHD_FORMS, ids="-".join)
+def test_nan_in_a_skipped_joint_is_not_read(
+    backend: str, form: tuple[str, str, str], side: str
+) -> None:
+    """Its window leaves the map at (0, 0): that of the teacher is 0, and its weight."""
+    divergence, normalize, locate = form
+    logits = loss_setup(5, (2, 2, 9, 8)).logits.clone()
+    maps = torch.zeros_like(logits)
+    maps[..., 4, 4] = 1.0
+    maps[0, 1] = 0.0
+    (logits if side == "student" else maps)[0, 1] = torch.nan
+    targets = hk.teacher_targets(maps, (3, 3), border="skip")
+    assert not targets.windows[0, 1].any()
+    value, grad = value_and_gradient(
+        lambda x: hk.hhd_loss(
+            x, targets, divergence=divergence, normalize=normalize, locate=locate, border="skip"
+        ),
+        logits,
+    )
+    assert torch.isfinite(value)
+    assert torch.isfinite(grad).all()
+    assert grad[1].any()
+    assert not grad[0, 1].any()
+
+
 @pytest.mark.parametrize("where", ["student", "teacher"])
 @pytest.mark.parametrize("form", HHD_FORMS, ids="-".join)
 def test_nan_stays_in_its_own_map(backend: str, form: tuple[str, str, str], where: str) -> None:
