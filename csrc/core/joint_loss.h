@@ -165,7 +165,6 @@ class JointLoss {
       write(views_.confidence, offset_of(views_.confidence, unit.b, unit.k + j),
             mass_around(p, p.x, p.y));
     }
-    if (w == 0 && w_hhd == 0) return no_gradient(unit, j);
 
     Gradient<A> g{};
     if (w != 0) add_coordinate_term(unit, j, n, w, p, g);
