@@ -14,12 +14,12 @@ Values = NDArray[np.float64]
 Shape = tuple[int, int, int, int]
 T = TypeVar("T")
 
-# One pixel, one row, one column, whole vectors, ragged ones, joints around multiples of 8, none.
+# One pixel, row or column, rows of constant length, ragged ones, joints around multiples of 8, none.
 SHAPES: list[Shape] = [
     (1, 1, 1, 1),
     (2, 3, 1, 7),
     (1, 2, 9, 1),
-    (2, 3, 8, 16),
+    (2, 3, 8, 48),
     (1, 17, 5, 9),
     (2, 9, 7, 3),
     (1, 8, 3, 17),
