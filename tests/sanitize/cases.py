@@ -14,7 +14,7 @@ Values = NDArray[np.float64]
 Shape = tuple[int, int, int, int]
 T = TypeVar("T")
 
-# One pixel, row or column, rows of constant length, ragged ones, joints around multiples of 8, none.
+# One pixel, row or column, rows of constant length and ragged, joints around multiples of 8, none.
 SHAPES: list[Shape] = [
     (1, 1, 1, 1),
     (2, 3, 1, 7),
