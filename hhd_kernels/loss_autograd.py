@@ -22,8 +22,16 @@ def call(ops: Any, op: str, logits: Tensor, *arguments: Any) -> tuple[Tensor, ..
 
 
 def _is_plain_eager(x: Tensor) -> bool:
-    """Whether nothing traces or transforms: tracing tensors are subclasses of Tensor."""
-    return type(x) is Tensor and not torch.compiler.is_compiling() and not backend.in_transform()
+    """Whether nothing traces or transforms: tracing tensors are subclasses of Tensor.
+
+    Those that autograd.grad(is_grads_batched=True) hands to a backward pass are not.
+    """
+    return (
+        type(x) is Tensor
+        and not torch.compiler.is_compiling()
+        and not backend.in_transform()
+        and not torch._C._functorch.is_legacy_batchedtensor(x)
+    )
 
 
 class _EagerLoss(torch.autograd.Function):

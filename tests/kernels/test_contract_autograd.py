@@ -52,6 +52,18 @@ def test_writing_into_a_gradient_is_harmless_or_refused(backend: str, name: str)
 
 
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.filterwarnings("ignore:There is a performance drop")
+def test_batched_upstream_gradients(backend: str, name: str) -> None:
+    """As of torch.autograd.functional.jacobian(vectorize=True); the first pass may take them."""
+    x = SETUP.logits.clone().requires_grad_()
+    value = differentiable(SETUP)[name](x)
+    upstream = torch.stack([upstream_of(value, factor) for factor in (1.0, 2.0)])
+    (got,) = torch.autograd.grad(value, x, upstream, retain_graph=True, is_grads_batched=True)
+    for grad, factor in zip(got, upstream, strict=True):
+        torch.testing.assert_close(grad, torch.autograd.grad(value, x, factor, True)[0])
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_backward_accumulates(backend: str, name: str) -> None:
     x = SETUP.logits.clone().requires_grad_()
     for _ in range(2):
