@@ -72,7 +72,7 @@ struct Constant {
 };
 
 // Calls f(length), the length of a map's rows. Those of most maps are constants there, so that
-// loops over a row, of two to four vectors with AVX-512, unroll.
+// loops over a row, of three or four vectors with AVX-512, unroll.
 template <class A, class F>
 HHD_INLINE void with_row_length(int64_t length, const F& f) {
   if constexpr (sizeof(A) == 4) {
