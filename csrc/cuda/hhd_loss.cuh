@@ -108,6 +108,7 @@ struct JointState {
   Gradient<A> gradient;
   // Of the window's part of the gradient.
   A factor, by_mass, by_teacher, inverse_divisor;
+  bool has_loss;  // else the gradient is 0, whatever the map holds
 };
 
 // One joint's window: its loss, found by the team's first warp, and what it adds to the gradient of

@@ -164,7 +164,7 @@ class JointLoss {
 
   HHD_DEVICE void run() {
     const bool wants_coords = views_.coords.data != nullptr;
-    const bool distils = weights().hhd != 0, has_loss = distils || weights().coordinate != 0;
+    const bool distils = weights().hhd != 0, has_weight = distils || weights().coordinate != 0;
     if (!wants_coords && !distils) {
       if (team_.thread == 0) write_terms(0, 0);
       return write_gradient_or_zeros({}, false, false);
@@ -178,7 +178,8 @@ class JointLoss {
     if (views_.grad.data == nullptr) return;
     // Results may take the map's place, which others may still be looking at.
     team_.sync();
-    write_gradient_or_zeros(exponential, softmax, has_loss);
+    // The second says it all; the first spares five registers.
+    write_gradient_or_zeros(exponential, softmax, has_weight && state_.has_loss);
   }
 
  private:
@@ -284,6 +285,7 @@ class JointLoss {
     }
     if (team_.lane() != 0) return;
     state_.gradient = g;
+    state_.has_loss = distils || weights.coordinate != 0;
     if (skipped) state_.student = {};  // covers nothing
     write_terms(static_cast<double>(weights.coordinate) * static_cast<double>(coordinate_loss),
                 static_cast<double>(weights.hhd) * static_cast<double>(hhd_loss));

@@ -15,6 +15,7 @@ from executor.library import LIMIT, RANDOM, WARP, Library
 from executor.pairwise import pairwise
 from executor.torch_ops import installed
 from kernels import (
+    test_contract_edges,
     test_crop,
     test_hhd_loss,
     test_joint_loss,
@@ -150,6 +151,14 @@ def test_skipped(library: Library, divergence: str, kind: str, locate: str, limi
     assert threads > WARP
     assert [k for k in range(len(CENTERS)) if not grad[0, k].any()] == LEAVE[locate]
     test_hhd_loss.check("cpu", setup, (divergence, kind, locate), border="skip")
+
+
+@pytest.mark.parametrize("side", ["student", "teacher"])
+@pytest.mark.parametrize("form", HHD_FORMS, ids="-".join)
+def test_nan_in_a_skipped_joint(library: Library, form: tuple[str, str, str], side: str) -> None:
+    library.limit = LIMIT
+    library.reset_order()
+    test_contract_edges.test_nan_in_a_skipped_joint_is_not_read("cpu", form, side)
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
