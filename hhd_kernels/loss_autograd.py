@@ -51,7 +51,7 @@ class _EagerLoss(torch.autograd.Function):
         with torch._C._AutoDispatchBelowAutograd():
             output: tuple[Tensor, ...] = getattr(ops, op)(logits, *arguments, keeps_grad)
         ctx.ops, ctx.op = ops, op
-        _save_inputs(ctx, logits, arguments)
+        _save_inputs(ctx, op, logits, arguments)
         ctx.grad = output[-1] if keeps_grad else None
         _only_loss_is_differentiable(ctx, output)
         return output
@@ -77,7 +77,7 @@ class _EagerLoss(torch.autograd.Function):
 
 
 GRAD_SCALE = {"hhd_loss": 3, "joint_loss": 5}
-"""Where grad_scale stands among an op's arguments after the logits."""
+"""Where grad_scale stands among an op's arguments after the logits: the last that is a tensor."""
 
 
 def _remade_gradient(
@@ -90,15 +90,15 @@ def _remade_gradient(
     return grad
 
 
-def _save_inputs(ctx: Any, logits: Tensor, arguments: tuple[Any, ...]) -> None:
-    ctx.plain = tuple(None if isinstance(a, Tensor) else a for a in arguments)
-    ctx.save_for_backward(logits, *(a if isinstance(a, Tensor) else None for a in arguments))
+def _save_inputs(ctx: Any, op: str, logits: Tensor, arguments: tuple[Any, ...]) -> None:
+    tensors = GRAD_SCALE[op] + 1
+    ctx.save_for_backward(logits, *arguments[:tensors])
+    ctx.plain = arguments[tensors:]
 
 
 def _saved_inputs(ctx: Any) -> tuple[Tensor, tuple[Any, ...]]:
     logits, *tensors = ctx.saved_tensors
-    pairs = zip(tensors, ctx.plain, strict=True)
-    return logits, tuple(plain if tensor is None else tensor for tensor, plain in pairs)
+    return logits, (*tensors, *ctx.plain)
 
 
 def _only_loss_is_differentiable(ctx: Any, output: tuple[Tensor, ...]) -> None:
@@ -116,7 +116,7 @@ def loss_autograd(op: str) -> None:
         if keeps_grad:
             ctx.save_for_backward(output[-1], logits)
         else:
-            _save_inputs(ctx, logits, tuple(arguments))
+            _save_inputs(ctx, op, logits, tuple(arguments))
         _only_loss_is_differentiable(ctx, output)
 
     def backward(
