@@ -149,51 +149,9 @@ HHD_INLINE int64_t offset_of(const View& v, int64_t i, int64_t j, int64_t k = 0,
   return i * v.stride[0] + j * v.stride[1] + k * v.stride[2] + l * v.stride[3];
 }
 
-// memcpy, as a tensor over foreign memory need not be aligned.
-template <class Stored>
-HHD_INLINE Stored stored_at(const View& v, int64_t offset) {
-  Stored x;
-  std::memcpy(&x, address(v, offset), sizeof x);
-  return x;
-}
-
+// n elements, `step` apart. memcpy, as a tensor over foreign memory need not be aligned.
 template <class A>
-HHD_INLINE A read(const View& v, int64_t offset) {
-  switch (v.dtype) {
-    case DType::kFloat32:
-      return static_cast<A>(stored_at<float>(v, offset));
-    case DType::kFloat64:
-      return static_cast<A>(stored_at<double>(v, offset));
-    case DType::kFloat16:
-      return from_float16(stored_at<uint16_t>(v, offset));
-    case DType::kBFloat16:
-      return from_bfloat16(stored_at<uint16_t>(v, offset));
-  }
-  return A{};
-}
-
-template <class Stored>
-HHD_INLINE void store_at(const View& v, int64_t offset, Stored x) {
-  std::memcpy(mutable_address(v, offset), &x, sizeof x);
-}
-
-template <class A>
-HHD_INLINE void write(const View& v, int64_t offset, A x) {
-  switch (v.dtype) {
-    case DType::kFloat32:
-      return store_at(v, offset, static_cast<float>(x));
-    case DType::kFloat64:
-      return store_at(v, offset, static_cast<double>(x));
-    case DType::kFloat16:
-      return store_at(v, offset, to_float16(static_cast<float>(x)));
-    case DType::kBFloat16:
-      return store_at(v, offset, to_bfloat16(static_cast<float>(x)));
-  }
-}
-
-// n elements, `step` apart.
-template <class A>
-void read_strided(const View& v, int64_t offset, int64_t step, int64_t n, A* out) {
+HHD_INLINE void read_strided(const View& v, int64_t offset, int64_t step, int64_t n, A* out) {
   const char* from = static_cast<const char*>(address(v, offset));
   const auto read_as = [&](auto stored, const auto& convert) {
     const int64_t bytes = step * static_cast<int64_t>(sizeof stored);
@@ -215,7 +173,7 @@ void read_strided(const View& v, int64_t offset, int64_t step, int64_t n, A* out
 }
 
 template <class A>
-void write_strided(const View& v, int64_t offset, int64_t step, int64_t n, const A* in) {
+HHD_INLINE void write_strided(const View& v, int64_t offset, int64_t step, int64_t n, const A* in) {
   char* to = static_cast<char*>(mutable_address(v, offset));
   const auto write_as = [&](const auto& convert) {
     for (int64_t i = 0; i < n; ++i) {
@@ -233,6 +191,18 @@ void write_strided(const View& v, int64_t offset, int64_t step, int64_t n, const
     case DType::kBFloat16:
       return write_as([](A x) { return to_bfloat16(static_cast<float>(x)); });
   }
+}
+
+template <class A>
+HHD_INLINE A read(const View& v, int64_t offset) {
+  A x;
+  read_strided(v, offset, 1, 1, &x);
+  return x;
+}
+
+template <class A>
+HHD_INLINE void write(const View& v, int64_t offset, A x) {
+  write_strided(v, offset, 1, 1, &x);
 }
 
 // n consecutive elements.
@@ -257,7 +227,7 @@ HHD_INLINE void read_run(const View& v, int64_t offset, int64_t n, A* out) {
       }
     }
   }
-  for (; i < n; ++i) out[i] = read<A>(v, offset + i);
+  read_strided(v, offset + i, 1, n - i, out + i);
 }
 
 template <class A>
@@ -281,7 +251,7 @@ HHD_INLINE void write_run(const View& v, int64_t offset, int64_t n, const A* in)
       for (; i + 8 <= n; i += 8) store8_float16(p + i, load8_float32(in + i));
     }
   }
-  for (; i < n; ++i) write<A>(v, offset + i, in[i]);
+  write_strided(v, offset + i, 1, n - i, in + i);
 }
 
 }  // namespace hhd::HHD_ISA
