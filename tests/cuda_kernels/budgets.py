@@ -1,7 +1,7 @@
 """The CUDA kernels' budgets: section [cuda] of tests/compile_budgets.toml.
 
 A table a kernel, a line an architecture: registers a thread, and bytes of stack, where spilled ones
-lie. `python tests/cuda_kernels/compile.py --write` makes them anew.
+lie. `cd tests && python -m cuda_kernels.compile --write` makes them anew.
 """
 
 import sys

@@ -1,6 +1,6 @@
 """Compiles the CUDA kernels for every architecture and reads what each of them needs.
 
-python tests/cuda_kernels/compile.py [--write]
+cd tests && python -m cuda_kernels.compile [--write]
 
 Prints kernel, architecture, registers a thread and bytes of stack, in which spilled registers lie.
 `--write` puts the figures into tests/compile_budgets.toml, section [cuda]. The objects are those of
@@ -14,16 +14,16 @@ import os
 import re
 import runpy
 import shutil
-import subprocess
 import sys
 from pathlib import Path
+
+import commands
 
 ROOT = Path(__file__).resolve().parents[2]
 BUDGETS = ROOT / "tests" / "compile_budgets.toml"
 OWN = ROOT / "build" / "cuda"
 ARCHITECTURES = ["sm_80", "sm_90", "sm_100", "sm_120"]
 TYPES = {"f": "float32", "d": "float64", "Float16": "float16", "BFloat16": "bfloat16"}
-_PATH = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
 
 Figures = dict[str, int]
 
@@ -41,7 +41,7 @@ def _cuobjdump() -> str | None:
         folder = Path(spec.origin).parent / "backends" / "nvidia" / "bin"
         if (path := shutil.which("cuobjdump", path=str(folder))) is not None:
             return path
-    beside = os.pathsep.join([str(Path(_nvcc() or "").parent), _PATH])
+    beside = os.pathsep.join([str(Path(_nvcc() or "").parent), commands.PATH])
     return shutil.which("cuobjdump", path=beside)
 
 
@@ -51,20 +51,8 @@ def why_not() -> str | None:
         return "no nvcc where setup.py looks for it"
     if _cuobjdump() is None:
         return "no cuobjdump: neither the CUDA toolkit's nor Triton's"
-    absent = [name for name in ("cmake", "ninja") if shutil.which(name, path=_PATH) is None]
+    absent = [name for name in ("cmake", "ninja") if commands.find(name) is None]
     return f"no {absent[0]}" if absent else None
-
-
-def _run(*command: object) -> str:
-    done = subprocess.run(
-        [str(part) for part in command],
-        env={**os.environ, "PATH": _PATH},
-        capture_output=True,
-        text=True,
-    )
-    if done.returncode:
-        raise RuntimeError(f"{' '.join(done.args)}\n{done.stdout}{done.stderr}")
-    return done.stdout
 
 
 def _folder() -> Path:
@@ -83,7 +71,7 @@ def _folder() -> Path:
         "Python_EXECUTABLE": sys.executable,
     }
     defined = [f"-D{key}={value}" for key, value in options.items()]
-    _run("cmake", "-S", ROOT, "-B", OWN, "-G", "Ninja", *defined)
+    commands.run("cmake", "-S", ROOT, "-B", OWN, "-G", "Ninja", *defined)
     return OWN
 
 
@@ -94,7 +82,7 @@ def build() -> list[Path]:
         # Two builds in one folder would take each other's objects.
         fcntl.flock(lock, fcntl.LOCK_EX)
         folder = _folder()
-        _run("ninja", "-C", folder, "hhd_cuda")
+        commands.run("ninja", "-C", folder, "hhd_cuda")
     return sorted((folder / "CMakeFiles" / "hhd_cuda.dir" / "csrc" / "cuda").glob("*.o"))
 
 
@@ -115,7 +103,7 @@ def figures(objects: list[Path]) -> dict[str, dict[str, Figures]]:
     found: dict[str, dict[str, Figures]] = {}
     for path in objects:
         architecture = symbol = ""
-        for line in _run(_cuobjdump(), "--dump-resource-usage", path).splitlines():
+        for line in commands.run(_cuobjdump(), "--dump-resource-usage", path).splitlines():
             if match := re.match(r"arch = (\w+)", line):
                 architecture = match[1]
             elif match := re.match(r"\s*Function (\S+):", line):
@@ -130,7 +118,7 @@ def figures(objects: list[Path]) -> dict[str, dict[str, Figures]]:
 
 def ptx(path: Path) -> list[str]:
     """The architectures for whose PTX an object has code, for GPUs to come."""
-    return re.findall(r"(sm_\d+)\.ptx", _run(_cuobjdump(), "--list-ptx", path))
+    return re.findall(r"(sm_\d+)\.ptx", commands.run(_cuobjdump(), "--list-ptx", path))
 
 
 def write(found: dict[str, dict[str, Figures]]) -> None:

@@ -15,6 +15,8 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import commands
+
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "build" / "sanitize"
 # A float too large for an integer is undefined, yet not in GCC's group of that name.
@@ -27,7 +29,6 @@ _NEEDS = {
     "portable": set(),
 }
 ALL_SETS = [name for name in _NEEDS if not _NEEDS[name] or platform.machine() == "x86_64"]
-_PATH = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
 
 
 def _cpu_flags() -> set[str]:
@@ -42,7 +43,7 @@ SETS = list(dict.fromkeys(["portable", _BEST]))
 
 
 def _tool(*names: str | None) -> str | None:
-    return next((p for name in names if name and (p := shutil.which(name, path=_PATH))), None)
+    return next((p for name in names if name and (p := commands.find(name))), None)
 
 
 def _compiler() -> str | None:
@@ -67,17 +68,6 @@ def why_not() -> str | None:
     return None
 
 
-def _run(command: Iterable[str | Path]) -> None:
-    done = subprocess.run(
-        [str(part) for part in command],
-        env={**os.environ, "PATH": _PATH},
-        capture_output=True,
-        text=True,
-    )
-    if done.returncode:
-        raise RuntimeError(f"{' '.join(done.args)}\n{done.stdout}{done.stderr}")
-
-
 def _ninja(name: str, sanitizers: str, targets: Iterable[str]) -> Path:
     """Configure `build/sanitize/<name>` and build some of its targets."""
     folder = FOLDER / name
@@ -91,8 +81,8 @@ def _ninja(name: str, sanitizers: str, targets: Iterable[str]) -> Path:
         "Python_EXECUTABLE": sys.executable,
     }
     defined = [f"-D{key}={value}" for key, value in options.items()]
-    _run(["cmake", "-S", ROOT, "-B", folder, "-G", "Ninja", *defined])
-    _run(["ninja", "-C", folder, *targets])
+    commands.run("cmake", "-S", ROOT, "-B", folder, "-G", "Ninja", *defined)
+    commands.run("ninja", "-C", folder, *targets)
     return folder
 
 
@@ -117,7 +107,7 @@ def _torch_objects() -> list[str]:
 def _link(library: Path, *parts: str | Path) -> None:
     command = [str(_compiler()), "-shared", "-fPIC", "-std=c++17", *FLAGS]
     command += [f"-fsanitize={SANITIZERS}", "-fno-sanitize-recover=all"]
-    _run([*command, *parts, "-o", library])
+    commands.run(*command, *parts, "-o", library)
 
 
 CORE = FOLDER / "libdriver.so"
