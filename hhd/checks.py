@@ -2,36 +2,50 @@
 
 from __future__ import annotations
 
-from math import inf
+from math import isfinite
 from typing import Any
+
+from hhd.text import shown
+
+
+def finite(value: Any) -> float | None:
+    """A number as a float; None where it is none, not finite, or beyond a float."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if isfinite(number) else None
 
 
 def check_positive(name: str, value: Any) -> None:
     """A finite number above 0."""
-    if not (_is_number(value) and 0 < value < inf):
-        raise ValueError(f"{name} is {value}; it takes a positive number")
+    number = finite(value)
+    if number is None or number <= 0:
+        raise ValueError(f"{name} is {shown(value)}; it takes a positive number")
 
 
 def check_from_zero(name: str, value: Any) -> None:
     """A finite number from 0 up."""
-    if not (_is_number(value) and 0 <= value < inf):
-        raise ValueError(f"{name} is {value}; it takes a number from 0 up")
+    number = finite(value)
+    if number is None or number < 0:
+        raise ValueError(f"{name} is {shown(value)}; it takes a number from 0 up")
 
 
 def check_share(name: str, value: Any) -> None:
     """A number from 0 to 1."""
-    if not (_is_number(value) and 0 <= value <= 1):
-        raise ValueError(f"{name} is {value}; it takes a share from 0 to 1")
+    number = finite(value)
+    if number is None or not 0 <= number <= 1:
+        raise ValueError(f"{name} is {shown(value)}; it takes a share from 0 to 1")
 
 
-def check_sizes(name: str, value: Any, count: int | None = None) -> None:
-    """A tuple of positive whole numbers, ``count`` of them."""
+def check_sizes(name: str, value: Any, count: int | None = None, most: int = 1 << 13) -> None:
+    """A tuple of whole numbers from 1 to ``most``, ``count`` of them."""
     whole = isinstance(value, tuple) and all(type(side) is int and side > 0 for side in value)
     if not whole or count not in (None, len(value)):
         got = list(value) if isinstance(value, tuple) else value
         wanted = "" if count is None else f"{count} "
-        raise ValueError(f"{name} is {got}; it takes {wanted}positive whole numbers")
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+        raise ValueError(f"{name} is {shown(got)}; it takes {wanted}positive whole numbers")
+    if any(side > most for side in value):
+        raise ValueError(f"{name} is {shown(list(value))}; it takes numbers up to {most}")

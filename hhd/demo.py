@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 from dataclasses import dataclass, replace
@@ -20,9 +19,11 @@ from hhd.data.synthetic import write_dataset
 from hhd.evaluation.decode import Decoder
 from hhd.evaluation.pck import Pck
 from hhd.evaluation.report import evaluate
+from hhd.files import write_json
 from hhd.models.files import load_model
 from hhd.pictures import write_pictures
-from hhd.train.loop import Trained, build_data, train
+from hhd.train.data import build_data
+from hhd.train.loop import Trained, train
 from hhd.train.losses import build_loss
 from hhd.train.recipe import Recipe, load_recipe
 
@@ -57,7 +58,7 @@ def run_demo(out: Path, *, seed: int = 0, tiny: bool = False) -> list[Row]:
     seconds = time.perf_counter() - began
     print_table(console, rows, held_out, seed)
     write_pictures(out, runs, recipes["kl"], LOCAL_WINDOW)
-    (out / "results.json").write_text(json.dumps(_numbers(rows, seed, seconds), indent=1))
+    write_json(out / "results.json", _numbers(rows, seed, seconds))
     console.print(f"{seconds:.0f} s; pictures and results.json in {out}", highlight=False)
     return rows
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hhd.data.skeleton import Skeleton
+from hhd.files import write_bytes
 
 Image = NDArray[np.uint8]
 RIGHT, LEFT, MIDDLE = (60, 90, 255), (255, 170, 40), (80, 220, 80)
@@ -22,9 +23,12 @@ def check_picture_name(path: Path) -> None:
 
 
 def write_picture(path: Path, image: Image) -> None:
-    """Write it in the format that its name ends in; ``OSError`` where that fails."""
-    if not cv2.imwrite(str(path), image):
+    """Replace ``path`` by it, in the format that the name ends in; ``OSError`` where that fails."""
+    check_picture_name(path)
+    encoded, data = cv2.imencode(path.suffix, image)
+    if not encoded:
         raise OSError(f"picture {path} cannot be written")
+    write_bytes(path, data.tobytes())
 
 
 def enlarge(image: Image, factor: int) -> Image:

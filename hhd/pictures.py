@@ -14,7 +14,16 @@ import torch
 import hhd_kernels as hk
 from hhd.data.affine import invert, transform_points
 from hhd.data.dataset import CropDataset, normalise_images
-from hhd.draw import Image, caption, draw_heatmap, draw_pose, draw_window, enlarge, tile
+from hhd.draw import (
+    Image,
+    caption,
+    draw_heatmap,
+    draw_pose,
+    draw_window,
+    enlarge,
+    tile,
+    write_picture,
+)
 from hhd.train.loop import Trained
 from hhd.train.recipe import Recipe
 
@@ -24,8 +33,8 @@ SHOWN = 6
 
 def write_pictures(out: Path, runs: Mapping[str, Trained], kl: Recipe, local_window: int) -> None:
     """Write predictions.png, heatmaps.png and curves.png to ``out``."""
-    cv2.imwrite(str(out / "predictions.png"), predictions_picture(runs))
-    cv2.imwrite(str(out / "heatmaps.png"), heatmaps_picture(runs, kl))
+    write_picture(out / "predictions.png", predictions_picture(runs))
+    write_picture(out / "heatmaps.png", heatmaps_picture(runs, kl))
     draw_curves(out / "curves.png", {name: out / name / "log.jsonl" for name in runs})
 
 

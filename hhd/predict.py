@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from hhd.data.person import Person
 from hhd.data.picture import read_picture
 from hhd.draw import draw_pose, write_picture
 from hhd.evaluation.decode import Decoder, predict
+from hhd.files import is_file, write_json
 from hhd.models.base import PoseModel
 
 
@@ -54,7 +54,7 @@ def predict_pictures(
             )
         ]
         rows.append({"image": str(person.image), "joints": joints})
-    (out / "predictions.json").write_text(json.dumps(rows, indent=1))
+    write_json(out / "predictions.json", rows)
 
 
 def _drawing(image: Path, out: Path) -> Path:
@@ -79,7 +79,7 @@ def _check_drawings(images: Sequence[Path], out: Path) -> None:
 
 
 def _whole_image(number: int, path: Path, joints: int) -> Person:
-    if not path.is_file():
+    if not is_file(path):
         raise FileNotFoundError(f"image {path} does not exist")
     height, width = read_picture(path).shape[:2]
     box = (0.0, 0.0, float(width), float(height))

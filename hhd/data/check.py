@@ -1,41 +1,56 @@
-"""Everything that is wrong with a data set, at once: annotations, files, boxes, sizes."""
+"""Everything that is wrong or odd with a data set, at once: annotations, files, boxes, sizes.
+
+What is refused is what training and evaluation refuse, read by the same code; the rest they take,
+and each sentence says as what.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from hhd.data.coco import check_joint_names, read_json, read_person
-from hhd.data.mpii import PIXEL_STD, SHIFT_DOWN, read_mpii_rows, read_row
+from hhd.data.areas import AREA_BINS, area_problem
+from hhd.data.coco import BoxRule, CocoFile, Entry, coco_persons, read_coco
+from hhd.data.mpii import PIXEL_STD, SHIFT_DOWN, mpii_persons
 from hhd.data.person import Person
 from hhd.data.picture import read_picture
 from hhd.data.read import is_mpii
+from hhd.data.reading import Reading
 from hhd.data.skeleton import Skeleton
+from hhd.data.units import percent_problem
 
-# COCO's area ranges in squared pixels; AP_medium and AP_large are -1 where one is empty.
-AREA_BINS = {"medium": (32.0**2, 96.0**2), "large": (96.0**2, 1e10)}
 # Boxes and joints are often a rounding past the border.
 PIXELS_PAST_BORDER = 1.0
-KINDS = ("annotation", "missing", "picture", "outside", "area")
+# What boxes are grown by, unless a recipe says otherwise.
+PADDING = 1.25
+# Kinds of findings that training and evaluation refuse, and those that they take.
+REFUSED, TAKEN = ("annotation", "missing", "picture"), ("outside", "box", "units", "area", "id")
+KINDS = (*REFUSED, *TAKEN)
 
 
 class Finding(NamedTuple):
-    """Something wrong: its kind, one of ``KINDS``, and a sentence that says where and what."""
+    """Something wrong or odd: its kind, one of ``KINDS``, and a sentence: where, and what."""
 
     kind: str
     text: str
 
 
 class Checked(NamedTuple):
-    """What was looked at and what was found."""
+    """What was looked at and what was found; ``left_out`` is a sentence, empty for nothing."""
 
     persons: int
     pictures: int
     findings: list[Finding]
+    left_out: str = ""
+
+    @property
+    def refused(self) -> bool:
+        """Whether training and evaluation refuse the data."""
+        return any(finding.kind in REFUSED for finding in self.findings)
 
 
 def check_data(
@@ -43,24 +58,36 @@ def check_data(
     images: Path,
     skeleton: Skeleton,
     *,
+    boxes: BoxRule = "as_given",
+    category: str | None = None,
+    outside: bool = False,
+    area_of_box: bool = False,
     decode: bool = True,
     threads: int = 4,
     progress: Callable[[Iterable[Any], int], Iterable[Any]] = lambda items, total: items,
 ) -> Checked:
     """Check an annotation file and its pictures, which ``decode`` opens one by one.
 
-    ``progress`` wraps the pictures as they are opened, and is given their number.
+    The options are those of training. ``progress`` wraps the pictures as they are opened, and is
+    given their number.
     """
     try:
-        if is_mpii(annotations):
-            persons, findings = _check_mpii(annotations, images, skeleton)
-        else:
-            persons, findings = _check_coco(annotations, images, skeleton)
+        mpii = is_mpii(annotations)
+        file = None if mpii else read_coco(annotations, skeleton, category)
+        reading = (
+            mpii_persons(annotations, images, skeleton, outside)
+            if file is None
+            else coco_persons(file, images, boxes, outside)
+        )
     except (ValueError, FileNotFoundError) as error:
         return Checked(0, 0, [Finding("annotation", str(error))])
-    sizes: dict[Path, tuple[int | None, int | None]] = {}
+    findings = [Finding(*problem) for problem in reading.problems]
+    findings += _check_mpii_labels(reading) if file is None else _check_coco(file, area_of_box)
+    findings += _check_reading(reading)
+    persons = reading.persons
+    sizes: dict[Path, tuple[int, int] | None] = {}
     for person in persons:
-        sizes.setdefault(person.image, (person.width, person.height))
+        sizes.setdefault(person.image, person.picture_size)
     if decode:
         decoded: dict[Path, tuple[int, int] | None] = {}
         with ThreadPoolExecutor(threads) as pool:
@@ -71,110 +98,95 @@ def check_data(
         # MPII does not say how large its pictures are.
         for person in persons:
             size = decoded[person.image]
-            if person.width is None and size is not None:
+            if file is None and size is not None:
                 where = f"person {person.annotation_id} of {annotations}"
                 findings += _check_mpii_person(person, size, where)
-    return Checked(len(persons), len(sizes), findings)
+    return Checked(len(persons), len(sizes), findings, reading.left_out_text())
 
 
-def _check_coco(
-    annotations: Path, images: Path, skeleton: Skeleton
-) -> tuple[list[Person], list[Finding]]:
-    content = read_json(annotations)
-    check_joint_names(content, annotations, skeleton)
-    findings, persons, by_id, absent = [], [], {}, set()
-    for number, image in enumerate(content["images"]):
-        which = f"images[{number}] of {annotations}"
-        if not isinstance(image.get("id"), int):
-            findings.append(Finding("annotation", f"{which}: id is {image.get('id')!r}"))
-        elif image["id"] in by_id:
-            findings.append(Finding("annotation", f"{which}: id {image['id']} is there twice"))
-        else:
-            by_id[image["id"]] = image
-            if not (images / str(image.get("file_name"))).is_file():
-                absent.add(image["id"])
-                path = images / str(image.get("file_name"))
-                findings.append(Finding("missing", f"{which}: {path} does not exist"))
-    categories = [category.get("id") for category in content["categories"]]
+def _check_coco(file: CocoFile, area_of_box: bool) -> Iterator[Finding]:
+    """What AP lacks, and what is there twice."""
     seen: set[int] = set()
-    areas = []
-    lacking = {"area": 0, "num_keypoints": 0}
-    for annotation in content["annotations"]:
-        where = f"annotation {annotation.get('id')} of {annotations}"
-        # Ids that are no numbers are for read_person to name.
-        number, image_id = annotation.get("id"), annotation.get("image_id")
-        if isinstance(number, int):
-            if number in seen:
-                findings.append(Finding("annotation", f"{where}: its id is there twice"))
-            seen.add(number)
-        if isinstance(image_id, int) and image_id in absent:
+    areas: list[float] = []
+    lacking = 0
+    for entry in file.entries:
+        if entry.annotation_id in seen:
+            text = "its id is there twice; stored teacher maps are found by it"
+            yield Finding("id", f"{entry.where}: {text}")
+        seen.add(entry.annotation_id)
+        if entry.crowd or not entry.labelled:
             continue
-        if "category_id" in annotation and annotation["category_id"] not in categories:
-            text = f"category_id {annotation['category_id']!r} is not among the categories"
-            findings.append(Finding("annotation", f"{where}: {text}"))
-        try:
-            person = read_person(annotation, by_id, annotations, images, skeleton, "as_given")
-        except (ValueError, FileNotFoundError) as error:
-            findings.append(Finding("annotation", str(error)))
-            continue
-        if person is None:
-            if not annotation.get("iscrowd", 0) and _counted(annotation):
-                text = f"num_keypoints is {annotation['num_keypoints']}, but no joint is labelled"
-                findings.append(Finding("annotation", f"{where}: {text}"))
-            continue
-        persons.append(person)
-        findings += _check_person(person, where)
-        for name in lacking:
-            lacking[name] += name not in annotation
-        findings += _check_numbers(annotation, where)
-        areas.append(annotation.get("area"))
-    for name, count in lacking.items():
-        if count:
-            text = f"{annotations}: {count} of {len(persons)} persons have no {name}, AP needs it"
-            findings.append(Finding("area" if name == "area" else "annotation", text))
-    if persons and not lacking["area"]:
-        findings += _check_bins(areas, annotations)
-    if not persons:
-        findings.append(Finding("annotation", f"{annotations} has no person to train on"))
-    return persons, findings
+        if entry.num_keypoints == 0:
+            text = "num_keypoints is 0, but joints are labelled: AP ignores the person"
+            yield Finding("area", f"{entry.where}: {text}")
+        problem = None if area_of_box else area_problem(entry.area, entry.box)
+        if problem is not None and entry.area is None:
+            lacking += 1
+        elif problem is not None:
+            yield Finding("area", f"{entry.where}: {problem}; there is no AP without --area-of-box")
+        elif entry.area is not None:
+            areas.append(entry.area)
+    persons = _labelled(file.entries)
+    if lacking:
+        text = f"{lacking} of {persons} persons have no area: there is no AP without --area-of-box"
+        yield Finding("area", f"{file.path}: {text}")
+    elif areas and not area_of_box:
+        yield from _check_bins(areas, file.path)
 
 
-def _check_mpii(
-    annotations: Path, images: Path, skeleton: Skeleton
-) -> tuple[list[Person], list[Finding]]:
-    findings, persons = [], []
-    numbers: dict[str, int] = {}
-    for index, row in enumerate(read_mpii_rows(annotations, skeleton)):
-        where = f"person {index} of {annotations}"
-        try:
-            person = read_row(row, index, annotations, images, numbers)
-        except ValueError as error:
-            findings.append(Finding("annotation", str(error)))
-            continue
-        if person.image.is_file():
-            persons.append(person)
-        else:
-            findings.append(Finding("missing", f"{where}: {person.image} does not exist"))
-        if not (person.keypoints[:, 2] > 0).any():
-            findings.append(Finding("annotation", f"{where}: it has no labelled joint"))
-    return persons, findings
+def _labelled(entries: Sequence[Entry]) -> int:
+    return sum(entry.labelled and not entry.crowd for entry in entries)
 
 
-def _check_person(person: Person, where: str) -> Iterator[Finding]:
-    """Box and joints against the picture, and the joints' flags."""
-    if person.width is None or person.height is None:
-        return
-    size = person.width, person.height
+def _check_bins(areas: list[float], annotations: Path) -> Iterator[Finding]:
+    known = np.array(areas)
+    for name, (low, high) in AREA_BINS.items():
+        if not ((known >= low) & (known <= high)).any():
+            text = f"no person has an area from {low:g} to {high:g}, so AP_{name} is not defined"
+            yield Finding("area", f"{annotations}: {text}")
+
+
+def _check_reading(reading: Reading) -> Iterator[Finding]:
+    """Boxes, joints and units of the persons, one against another."""
+    if not reading.persons and not reading.problems:
+        yield Finding("annotation", reading.nobody())
+    problem = percent_problem(reading.persons, reading.source)
+    if problem is not None:
+        yield Finding("units", problem)
+    for person in reading.persons:
+        if person.picture_size is not None:
+            where = f"annotation {person.annotation_id} of {reading.source}"
+            yield from _check_person(person, person.picture_size, where)
+
+
+def _check_person(person: Person, size: tuple[int, int], where: str) -> Iterator[Finding]:
     x, y, w, h = person.box
     past = max(-x, -y, x + w - size[0], y + h - size[1])
     if past > PIXELS_PAST_BORDER:
         text = f"bbox {[round(v, 1) for v in person.box]} reaches {past:.1f} pixels past"
-        yield Finding("outside", f"{where}: {text} the picture of {person.width}x{person.height}")
+        text = f"{text} the picture of {size[0]}x{size[1]}; the crop is black there"
+        yield Finding("outside", f"{where}: {text}")
     yield from _check_joints(person, size, where)
-    flags = person.keypoints[:, 2]
-    if not np.isin(flags, (0, 1, 2)).all():
-        odd = flags[~np.isin(flags, (0, 1, 2))][0]
-        yield Finding("annotation", f"{where}: a joint has v = {odd:g}; it takes 0, 1 or 2")
+    points = person.keypoints[person.keypoints[:, 2] > 0, :2]
+    # As far as the crop goes, at the least.
+    more = (PADDING - 1) / 2 * np.array([w, h])
+    inside = ((points >= (x, y) - more) & (points <= (x + w, y + h) + more)).all(axis=1)
+    extent = np.ptp(points, axis=0)
+    if inside.mean() < 0.25:
+        box = [round(v, 1) for v in person.box]
+        text = f"bbox {box}, padded, holds {inside.sum()} of its {len(points)}"
+        text += f" labelled joints, which span {extent[0]:.0f}x{extent[1]:.0f} pixels; the crop is "
+        yield Finding("box", f"{where}: {text}the box's, and joints outside of it are not taught")
+    elif min(w, h) < 2:
+        text = f"bbox is {w:g}x{h:g} pixels, and the crop is the box's"
+        yield Finding("box", f"{where}: {text}")
+
+
+def _check_mpii_labels(reading: Reading) -> Iterator[Finding]:
+    for person in reading.persons:
+        if not (person.keypoints[:, 2] > 0).any():
+            where = f"person {person.annotation_id} of {reading.source}"
+            yield Finding("box", f"{where}: it has no labelled joint, and teaches nothing")
 
 
 def _check_mpii_person(person: Person, size: tuple[int, int], where: str) -> Iterator[Finding]:
@@ -197,39 +209,12 @@ def _check_joints(person: Person, size: tuple[int, int], where: str) -> Iterator
         yield Finding("outside", f"{where}: joint {joint} at {place} is off the picture")
 
 
-def _check_numbers(annotation: dict[str, Any], where: str) -> Iterator[Finding]:
-    if annotation.get("num_keypoints", 1) == 0:
-        text = "num_keypoints is 0, but joints are labelled: AP ignores the person"
-        yield Finding("annotation", f"{where}: {text}")
-    area = annotation.get("area", 1)
-    if not isinstance(area, (int, float)) or not area > 0:
-        yield Finding("area", f"{where}: area is {area!r}; HRNet leaves such persons out")
-
-
-def _counted(annotation: dict[str, Any]) -> bool:
-    """Whether AP takes the annotation for a person to be found."""
-    count = annotation.get("num_keypoints", 0)
-    return isinstance(count, (int, float)) and count > 0
-
-
-def _check_bins(areas: list[Any], annotations: Path) -> Iterator[Finding]:
-    known = np.array([area for area in areas if isinstance(area, (int, float))])
-    for name, (low, high) in AREA_BINS.items():
-        if not ((known >= low) & (known <= high)).any():
-            text = f"no person has an area from {low:g} to {high:g}, so AP_{name} will be -1"
-            yield Finding("area", f"{annotations}: {text}")
-
-
 def _check_picture(
-    path: Path, size: tuple[int | None, int | None]
+    path: Path, size: tuple[int, int] | None
 ) -> tuple[tuple[int, int] | None, str | None]:
-    """(width, height) of a picture, None if it cannot be decoded; what is wrong, if anything."""
+    """(width, height) of a picture, None if it cannot be read; what is wrong, if anything."""
     try:
-        image = read_picture(path)
+        image = read_picture(path, size)
     except (ValueError, OSError) as error:
         return None, str(error)
-    found = image.shape[1], image.shape[0]
-    if None not in size and size != found:
-        got = f"{found[0]}x{found[1]}"
-        return found, f"{path} has {got} pixels, its annotation file says {size[0]}x{size[1]}"
-    return found, None
+    return (image.shape[1], image.shape[0]), None

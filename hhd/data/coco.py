@@ -1,74 +1,161 @@
-"""Read COCO-style keypoint JSON into a list of persons, checking everything once, at the start.
+"""Read COCO-style keypoint JSON, checking everything once, at the start.
 
 COCO, CrowdPose, AI Challenger (as mmpose converts it), LSP Extended and any data set of one's own.
 """
 
 from __future__ import annotations
 
-import json
+from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hhd.data import fields
+from hhd.data.categories import chosen_categories
 from hhd.data.person import Person
+from hhd.data.reading import Problem, Reading, picture_path
 from hhd.data.skeleton import Skeleton
+from hhd.data.units import shares_problem
+from hhd.files import read_json
+from hhd.text import shown
 
-T = TypeVar("T")
-TAKES: dict[type, str] = {int: "an integer", str: "a string"}
 Box = tuple[float, float, float, float]
 BoxRule = Literal["as_given", "hrnet", "mmpose"]
+# Sides of boxes in pixels: below, no crop can be made of one.
+LEAST_SIDE = 1e-3
+
+
+class Picture(NamedTuple):
+    """An entry of ``images``; its size is None where the file does not say."""
+
+    file_name: str
+    width: int | None
+    height: int | None
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One annotation of a chosen category, read and checked.
+
+    ``keypoints`` [K, 3]: x, y, v, zeros where v is 0, all zeros where there are none. ``area`` is
+    None where the file has none, ``box`` only of crowds and persons without a labelled joint.
+    """
+
+    where: str
+    annotation_id: int
+    image_id: int
+    category_id: int
+    crowd: bool
+    box: Box | None
+    area: float | None
+    keypoints: NDArray[np.float64]
+    num_keypoints: int
+    swapped: bool
+
+    @property
+    def labelled(self) -> bool:
+        return bool((self.keypoints[:, 2] > 0).any())
+
+
+@dataclass
+class CocoFile:
+    """A file's content: pictures by id, the chosen categories' names by id, their annotations."""
+
+    path: Path
+    pictures: dict[int, Picture]
+    categories: dict[int, str]
+    entries: list[Entry]
+    left_out: Counter[str]
+    problems: list[Problem]
+
+
+def read_coco(path: Path, skeleton: Skeleton, category: str | None = None) -> CocoFile:
+    """Everything in the file that concerns ``skeleton``; ``ValueError`` where nothing can be read.
+
+    What is wrong with single entries is in ``problems``. ``category``: see
+    :func:`hhd.data.categories.chosen_categories`.
+    """
+    content = _content(path)
+    problems: list[Problem] = []
+    pictures = _pictures(content, path, problems)
+    declared, chosen = chosen_categories(content, path, skeleton, category)
+    left_out: Counter[str] = Counter()
+    entries = []
+    for number, annotation in enumerate(content["annotations"]):
+        where = _where(annotation, number, path)
+        try:
+            own = fields.whole(annotation, "category_id", where)
+            if own not in declared:
+                raise ValueError(f"{where}: category_id {own} is not among the categories")
+            if own not in chosen:
+                left_out[f"of category {shown(declared[own])}"] += 1
+                continue
+            entry = _entry(annotation, own, where, skeleton)
+            if entry.image_id not in pictures:
+                raise ValueError(f"{where}: image_id {entry.image_id} is not among the images")
+            entries.append(entry)
+        except ValueError as error:
+            problems.append(Problem("annotation", str(error)))
+    return CocoFile(path, pictures, chosen, entries, left_out, problems)
+
+
+def coco_persons(
+    file: CocoFile, images: Path, boxes: BoxRule = "as_given", outside: bool = False
+) -> Reading:
+    """Persons with labelled joints, in the order of the file.
+
+    As in HRNet and mmpose, crowds (``iscrowd``) and persons without a labelled joint are left out;
+    so are those whose box ``boxes`` empties, see :func:`clean_box`.
+    """
+    reading = Reading(file.path, [], file.left_out.copy(), list(file.problems))
+    paths: dict[int, Path | Problem] = {}
+    for entry in file.entries:
+        if entry.crowd or not entry.labelled:
+            reading.left_out["crowds" if entry.crowd else "without a labelled joint"] += 1
+            continue
+        path = _path_once(paths, file, entry.image_id, images, outside, reading.problems)
+        if path is None:
+            continue
+        picture, given = file.pictures[entry.image_id], entry.box
+        assert given is not None  # of a labelled person, see _entry
+        box: Box | None = given
+        if boxes != "as_given":
+            if picture.width is None or picture.height is None:
+                text = f"{entry.where}: boxes is {boxes}, which needs its image's width and height"
+                reading.problems.append(Problem("annotation", text))
+                continue
+            box = clean_box(given, picture.width, picture.height, boxes)
+            if boxes == "hrnet" and entry.area is not None and entry.area <= 0:
+                box = None
+        if box is None:
+            reading.left_out[f"whose box or area is empty (boxes: {boxes})"] += 1
+            continue
+        reading.persons.append(
+            Person(
+                entry.annotation_id,
+                entry.image_id,
+                entry.category_id,
+                path,
+                picture.width,
+                picture.height,
+                box,
+                entry.keypoints,
+                entry.swapped,
+            )
+        )
+    shares = shares_problem(reading.persons, file.path)
+    reading.problems += [] if shares is None else [Problem("annotation", shares)]
+    return reading
 
 
 def read_persons(
     annotations: Path, images: Path, skeleton: Skeleton, boxes: BoxRule = "as_given"
 ) -> list[Person]:
-    """Persons with labelled joints, in the order of the file.
-
-    As in HRNet and mmpose, crowds (``iscrowd``) and persons without a labelled joint are left out;
-    so are those whose box ``boxes`` empties, see :func:`clean_box`. Anything broken raises an error
-    that names the file and the annotation.
-    """
-    content = read_json(annotations)
-    check_joint_names(content, annotations, skeleton)
-    by_id = images_by_id(content, annotations)
-    persons = []
-    for annotation in content["annotations"]:
-        person = read_person(annotation, by_id, annotations, images, skeleton, boxes)
-        if person is not None:
-            persons.append(person)
-    if not persons:
-        raise ValueError(f"{annotations} has no person with a labelled joint to use")
-    return persons
-
-
-def read_person(
-    annotation: dict[str, Any],
-    by_id: dict[int, dict[str, Any]],
-    annotations: Path,
-    images: Path,
-    skeleton: Skeleton,
-    boxes: BoxRule,
-) -> Person | None:
-    """One annotation; None for a crowd, a person without a labelled joint, or an emptied box."""
-    where = f"annotation {annotation.get('id')} of {annotations}"
-    if annotation.get("iscrowd", 0):
-        return None
-    keypoints = _keypoints(annotation, where, skeleton)
-    if not (keypoints[:, 2] > 0).any():
-        return None
-    path, width, height = _image(annotation, by_id, annotations, images, where)
-    given = _box(annotation, where)
-    if boxes == "hrnet" and not annotation.get("area", 1) > 0:
-        return None
-    box = clean_box(given, width, height, boxes)
-    if box is None:
-        return None
-    own, category = (_field(annotation, key, int, where) for key in ("id", "category_id"))
-    swapped = _swapped(annotation, where)
-    image_id = annotation["image_id"]
-    return Person(own, image_id, category, path, width, height, box, keypoints, swapped)
+    """:func:`coco_persons` of a file; whatever is wrong with it is an error that says where."""
+    return coco_persons(read_coco(annotations, skeleton), images, boxes).require()
 
 
 def clean_box(box: Box, width: int, height: int, rule: BoxRule) -> Box | None:
@@ -97,86 +184,84 @@ def clean_box(box: Box, width: int, height: int, rule: BoxRule) -> Box | None:
 
 
 def read_detections(
-    detections: Path, annotations: Path, images: Path, skeleton: Skeleton, threshold: float = 0.0
-) -> list[Person]:
-    """Detected persons, as COCO's detection JSON has them: image_id, category_id, bbox, score.
-
-    Boxes that score below ``threshold`` (HRNet IMAGE_THRE) and those of categories that the
-    annotation file does not have are left out; none is cut to its picture (HRNet, mmpose).
-    """
-    content = read_json(annotations)
-    check_joint_names(content, annotations, skeleton)
-    by_id = images_by_id(content, annotations)
-    categories = {category.get("id") for category in content["categories"]}
-    try:
-        found = json.loads(_text(detections))
-    except ValueError as error:
-        raise ValueError(f"detection file {detections} is not JSON: {error}") from error
-    if not isinstance(found, list) or not all(isinstance(entry, dict) for entry in found):
-        raise ValueError(f"detection file {detections} takes a list of objects")
-    nothing = np.zeros((len(skeleton), 3))
-    persons = []
-    for number, entry in enumerate(found):
-        where = f"detection {number} of {detections}"
-        category = _field(entry, "category_id", int, where)
-        score = entry.get("score")
-        if not isinstance(score, (int, float)):
-            raise ValueError(f"{where}: score is {score!r}; it takes a number")
-        if category not in categories or score < threshold:
-            continue
-        path, width, height = _image(entry, by_id, annotations, images, where)
-        box = _box(entry, where)
-        image_id = entry["image_id"]
-        persons.append(
-            Person(
-                number, image_id, category, path, width, height, box, nothing, score=float(score)
-            )
-        )
-    if not persons:
-        raise ValueError(f"{detections} has no box that scores {threshold} or more")
-    return persons
-
-
-def images_by_id(content: dict[str, Any], annotations: Path) -> dict[int, dict[str, Any]]:
-    """The file's ``images`` by their ids."""
-    by_id = {}
-    for number, image in enumerate(content["images"]):
-        by_id[_field(image, "id", int, f"images[{number}] of {annotations}")] = image
-    return by_id
-
-
-def _image(
-    entry: dict[str, Any],
-    by_id: dict[int, dict[str, Any]],
+    detections: Path,
     annotations: Path,
     images: Path,
-    where: str,
-) -> tuple[Path, int, int]:
-    """Path, width and height of an entry's picture, which must exist."""
-    image = by_id.get(_field(entry, "image_id", int, where))
-    if image is None:
-        raise ValueError(f"{where}: image_id {entry['image_id']} is not among the images")
-    which = f"image {image['id']} of {annotations}"
-    path = images / _field(image, "file_name", str, which)
-    if not path.is_file():
-        raise FileNotFoundError(f"{where}: image {path} does not exist")
-    return path, _field(image, "width", int, which), _field(image, "height", int, which)
+    skeleton: Skeleton,
+    *,
+    threshold: float = 0.0,
+    category: str | None = None,
+    detection_category: int | None = None,
+    outside: bool = False,
+) -> Reading:
+    """Detected persons, as COCO's detection JSON has them: image_id, category_id, bbox, score.
+
+    Boxes that score below ``threshold`` (HRNet IMAGE_THRE) are left out; none is cut to its picture
+    (HRNet, mmpose). So are those of other categories than ``detection_category``, which is the
+    annotated persons' own unless it is given: detectors count from 0 or from 1.
+    """
+    file = read_coco(annotations, skeleton, category)
+    found = read_json(detections, "detection file")
+    if not isinstance(found, list) or not all(isinstance(entry, dict) for entry in found):
+        raise ValueError(f"detection file {detections} takes a list of objects")
+    wanted = set(file.categories) if detection_category is None else {detection_category}
+    own = next(iter(file.categories)) if len(file.categories) == 1 else None
+    nothing = np.zeros((len(skeleton), 3))
+    reading = Reading(detections)
+    paths: dict[int, Path | Problem] = {}
+    others: Counter[int] = Counter()
+    for number, entry in enumerate(found):
+        where = f"detection {number} of {detections}"
+        try:
+            its_category = fields.whole(entry, "category_id", where)
+            score = fields.number(entry, "score", where)
+            image_id = fields.whole(entry, "image_id", where)
+            if score is None:
+                raise fields.wrong(entry, "score", where, "a number")
+            if its_category not in wanted:
+                others[its_category] += 1
+                continue
+            if score < threshold:
+                reading.left_out[f"that score below {threshold:g}"] += 1
+                continue
+            if image_id not in file.pictures:
+                raise ValueError(f"{where}: image_id {image_id} is not among the images")
+            box = _box(entry, where)
+        except ValueError as error:
+            reading.problems.append(Problem("annotation", str(error)))
+            continue
+        path = _path_once(paths, file, image_id, images, outside, reading.problems)
+        if path is None:
+            continue
+        picture = file.pictures[image_id]
+        reading.persons.append(
+            Person(
+                number,
+                image_id,
+                its_category if own is None or detection_category is None else own,
+                path,
+                picture.width,
+                picture.height,
+                box,
+                nothing,
+                score=score,
+            )
+        )
+    for number, count in others.items():
+        reading.left_out[f"of category {number}"] = count
+    if not reading.persons and not reading.problems:
+        names = ", ".join(f"{i} ({shown(name)})" for i, name in file.categories.items())
+        raise ValueError(
+            f"detection file {detections} has no box to use: of {len(found)} it has "
+            f"{reading.left_out_text() or 'none'}; the annotated persons' category is {names}, and "
+            "--detection-category is for a detector that numbers it otherwise"
+        )
+    return reading
 
 
-def _text(path: Path) -> str:
-    if not path.is_file():
-        raise FileNotFoundError(f"file {path} does not exist")
-    return path.read_text()
-
-
-def read_json(path: Path) -> dict[str, Any]:
+def _content(path: Path) -> dict[str, Any]:
     """A COCO-style file's content, with its three lists of objects."""
-    if not path.is_file():
-        raise FileNotFoundError(f"annotation file {path} does not exist")
-    try:
-        content: dict[str, Any] = json.loads(path.read_text())
-    except ValueError as error:
-        raise ValueError(f"annotation file {path} is not JSON: {error}") from error
+    content = read_json(path, "annotation file")
     missing = {"images", "annotations", "categories"} - set(
         content if isinstance(content, dict) else ()
     )
@@ -186,66 +271,120 @@ def read_json(path: Path) -> dict[str, Any]:
         entries = content[part]
         if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
             raise ValueError(
-                f"annotation file {path}: {part} is {entries!r:.60}; it takes a list of objects"
+                f"annotation file {path}: {part} is {shown(entries)}; it takes a list of objects"
             )
-    return content
+    return dict(content)
 
 
-def _field(entry: dict[str, Any], key: str, kind: type[T], where: str) -> T:
-    value = entry.get(key)
-    if not isinstance(value, kind):
-        got = f"{key} is {value!r:.60}" if key in entry else f"it lacks {key}"
-        raise ValueError(f"{where}: {got}; it takes {TAKES[kind]}")
-    return value
+def _pictures(content: dict[str, Any], path: Path, problems: list[Problem]) -> dict[int, Picture]:
+    pictures: dict[int, Picture] = {}
+    for number, image in enumerate(content["images"]):
+        where = f"images[{number}] of {path}"
+        try:
+            own = fields.whole(image, "id", where)
+            if own in pictures:
+                raise ValueError(f"{where}: id {own} is there twice")
+            name = fields.text(image, "file_name", where) if "file_name" in image else ""
+            sizes = [None if image.get(k) is None else fields.whole(image, k, where) for k in SIZE]
+            pictures[own] = Picture(name, *sizes)
+        except ValueError as error:
+            problems.append(Problem("annotation", str(error)))
+    return pictures
 
 
-def _numbers(entry: dict[str, Any], key: str, where: str) -> list[float]:
-    values = entry.get(key, [])
-    if not isinstance(values, list) or not all(isinstance(v, (int, float)) for v in values):
-        raise ValueError(f"{where}: {key} is {values!r:.60}; it takes a list of numbers")
-    return values
+SIZE = ("width", "height")
 
 
-def check_joint_names(content: dict[str, Any], path: Path, skeleton: Skeleton) -> None:
-    """Raise if the file names other joints; case and spaces do not count (AI Challenger)."""
-    for category in content["categories"]:
-        names = category.get("keypoints") or []
-        if not isinstance(names, list):
-            raise ValueError(f"{path}: its keypoints are {names!r:.60}; it takes a list of names")
-        plain = [str(name).lower().replace(" ", "_") for name in names]
-        if names and plain != list(skeleton.joints):
-            raise ValueError(
-                f"{path}: its keypoints are {names}, skeleton {skeleton.name} has {skeleton.joints}"
-            )
+def _path_once(
+    paths: dict[int, Path | Problem],
+    file: CocoFile,
+    image_id: int,
+    images: Path,
+    outside: bool,
+    problems: list[Problem],
+) -> Path | None:
+    """The picture's path; None, and one problem a picture, where it cannot be used."""
+    if image_id not in paths:
+        where = f"image {image_id} of {file.path}"
+        name = file.pictures[image_id].file_name
+        found = (
+            picture_path(images, name, where, outside)
+            if name
+            else Problem("annotation", f"{where}: it lacks file_name; it takes a string")
+        )
+        paths[image_id] = found
+        problems += [found] if isinstance(found, Problem) else []
+    path = paths[image_id]
+    return None if isinstance(path, Problem) else path
 
 
-def _keypoints(annotation: dict[str, Any], where: str, skeleton: Skeleton) -> NDArray[np.float64]:
-    numbers = _numbers(annotation, "keypoints", where)
-    if len(numbers) != 3 * len(skeleton):
+def _where(annotation: dict[str, Any], number: int, path: Path) -> str:
+    own = annotation.get("id")
+    name = f"annotation {shown(own)}" if own is not None else f"annotations[{number}]"
+    return f"{name} of {path}"
+
+
+def _entry(annotation: dict[str, Any], category: int, where: str, skeleton: Skeleton) -> Entry:
+    crowd = fields.flag(annotation, "iscrowd", where)
+    given = fields.numbers(annotation, "keypoints", where)
+    count = fields.number(annotation, "num_keypoints", where)
+    if count is not None and (count < 0 or count != int(count)):
+        raise ValueError(f"{where}: num_keypoints is {count:g}; it takes a number of joints")
+    keypoints = np.zeros((len(skeleton), 3))
+    if given or count:
+        keypoints = _keypoints(given, where, skeleton)
+    labelled = bool((keypoints[:, 2] > 0).any())
+    if count and not labelled and not crowd:
+        raise ValueError(f"{where}: num_keypoints is {count:g}, but no joint is labelled")
+    # A crowd, or a person that has no joints (a track between two labelled pictures), may lack all.
+    needed = labelled and not crowd
+    box = _box(annotation, where) if needed or annotation.get("bbox") else None
+    return Entry(
+        where,
+        fields.whole(annotation, "id", where),
+        fields.whole(annotation, "image_id", where),
+        category,
+        crowd,
+        box,
+        fields.number(annotation, "area", where),
+        keypoints,
+        int((keypoints[:, 2] > 0).sum() if count is None else count),
+        _swapped(annotation, where),
+    )
+
+
+def _keypoints(given: list[float], where: str, skeleton: Skeleton) -> NDArray[np.float64]:
+    if len(given) != 3 * len(skeleton):
         raise ValueError(
-            f"{where}: keypoints has {len(numbers)} numbers, "
+            f"{where}: keypoints has {len(given)} numbers, "
             f"skeleton {skeleton.name} takes {3 * len(skeleton)}"
         )
-    keypoints = np.asarray(numbers, dtype=np.float64).reshape(-1, 3)
-    if not np.isfinite(keypoints).all():
-        raise ValueError(f"{where}: keypoints has a number that is not finite")
+    keypoints = np.array(given, dtype=np.float64).reshape(-1, 3)
+    flags = keypoints[:, 2]
+    if not np.isin(flags, (0, 1, 2)).all():
+        odd = flags[~np.isin(flags, (0, 1, 2))][0]
+        raise ValueError(f"{where}: a joint has v = {odd:g}; it takes 0 (not labelled), 1 or 2")
+    # Whatever stands where nothing is labelled is nothing.
+    keypoints[flags == 0, :2] = 0
+    if np.abs(keypoints[:, :2]).max() > fields.FAR:
+        far = keypoints[np.abs(keypoints[:, :2]).max(axis=1).argmax(), :2].tolist()
+        raise ValueError(f"{where}: a joint is at {far}; it takes pixels, up to {fields.FAR:g}")
     return keypoints
 
 
 def _box(annotation: dict[str, Any], where: str) -> Box:
-    box = _numbers(annotation, "bbox", where)
-    if len(box) != 4 or not np.isfinite(box).all() or box[2] <= 0 or box[3] <= 0:
-        raise ValueError(f"{where}: bbox is {box}; it takes x, y and a positive width and height")
-    return float(box[0]), float(box[1]), float(box[2]), float(box[3])
+    box = fields.numbers(annotation, "bbox", where)
+    if len(box) != 4 or min(box[2:]) < LEAST_SIDE or max(map(abs, box)) > fields.FAR:
+        raise ValueError(
+            f"{where}: bbox is {shown(annotation.get('bbox'))}; it takes x, y and a positive width "
+            f"and height in pixels, up to {fields.FAR:g}"
+        )
+    return box[0], box[1], box[2], box[3]
 
 
 def _swapped(annotation: dict[str, Any], where: str) -> bool:
     """LSP Extended's ``ref_agree`` and ``ref_agree_swapped``: the shares of limb joints within half
     a torso of an independent network's answer, as labelled and swapped."""
-    labelled, swapped = annotation.get("ref_agree", 0.0), annotation.get("ref_agree_swapped", 0.0)
-    if not isinstance(labelled, (int, float)) or not isinstance(swapped, (int, float)):
-        raise ValueError(
-            f"{where}: ref_agree and ref_agree_swapped are {labelled!r} and {swapped!r}; "
-            "they take numbers"
-        )
+    labelled = fields.number(annotation, "ref_agree", where) or 0.0
+    swapped = fields.number(annotation, "ref_agree_swapped", where) or 0.0
     return swapped - labelled > 0.2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
@@ -214,14 +215,7 @@ class CropDataset(Dataset[dict[str, Any]]):
 
 def read_image(person: Person) -> NDArray[np.uint8]:
     """The person's picture, BGR [H, W, 3], which must be of the size that its annotation says."""
-    image = read_picture(person.image)
-    expected = person.height, person.width
-    if None not in expected and image.shape[:2] != expected:
-        raise ValueError(
-            f"image {person.image} of annotation {person.annotation_id} has {image.shape[1]}x"
-            f"{image.shape[0]} pixels, its annotation file says {person.width}x{person.height}"
-        )
-    return image
+    return read_picture(person.image, person.picture_size)
 
 
 class StepBatches(Sampler[list[int]]):
@@ -259,9 +253,26 @@ class StepBatches(Sampler[list[int]]):
                 yield order[batch * self.batch_size : (batch + 1) * self.batch_size].tolist()
 
 
-def use_one_thread(_worker: int = 0) -> None:
+def use_one_thread() -> None:
     """OpenCV's own threads only fight with the data workers and torch."""
     cv2.setNumThreads(0)
+
+
+def start_worker(_worker: int) -> None:
+    """An interrupt from the keyboard is the main process's to answer, which ends its workers."""
+    use_one_thread()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+WORKER_KILLED = (
+    "a process that loads data was killed, as the system does where memory runs out; fewer workers "
+    "need less of it"
+)
+
+
+def is_worker_killed(error: RuntimeError) -> bool:
+    """Whether it is what torch raises, at any place, when a data worker is gone."""
+    return str(error).startswith("DataLoader worker")
 
 
 def make_loader(
@@ -273,7 +284,7 @@ def make_loader(
     generator = torch.Generator()
     options: dict[str, Any] = {
         "num_workers": workers,
-        "worker_init_fn": use_one_thread,
+        "worker_init_fn": start_worker,
         "generator": generator,
     }
     if isinstance(batches, int):

@@ -7,15 +7,18 @@ anywhere else (HRNet ``lib/dataset/mpii.py``, mmpose ``mpii_dataset.py``).
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hhd.data import fields
 from hhd.data.person import Person
+from hhd.data.reading import Problem, Reading, picture_path
 from hhd.data.skeleton import Skeleton
+from hhd.files import is_file, read_json
+from hhd.text import one_line, shown
 
 PIXEL_STD = 200
 SHIFT_DOWN = 15
@@ -33,7 +36,9 @@ class MpiiTruth(NamedTuple):
     head_size: NDArray[np.float64]
 
 
-def read_mpii(annotations: Path, images: Path, skeleton: Skeleton) -> list[Person]:
+def mpii_persons(
+    annotations: Path, images: Path, skeleton: Skeleton, outside: bool = False
+) -> Reading:
     """Persons of ``annot/*.json`` (HRNet), ``annotations/mpii_*.json`` (mmpose) or the official
     ``mpii_human_pose_v1_u12_1.mat``, in the order of the file, all of them: PCKh counts on it.
 
@@ -41,37 +46,35 @@ def read_mpii(annotations: Path, images: Path, skeleton: Skeleton) -> list[Perso
     joints_vis. HRNet takes 1 from joints and centre, as here; mmpose 1.x from the centre alone, so
     that its labels lie one pixel right and below of these.
     """
-    numbers: dict[str, int] = {}
-    persons = []
-    for index, row in enumerate(read_mpii_rows(annotations, skeleton)):
-        person = read_row(row, index, annotations, images, numbers)
-        if not person.image.is_file():
-            raise FileNotFoundError(
-                f"person {index} of {annotations}: image {person.image} does not exist"
-            )
-        persons.append(person)
-    return persons
-
-
-def read_mpii_rows(annotations: Path, skeleton: Skeleton) -> list[dict[str, Any]]:
-    """The rows of either file, not looked into."""
     rows = _rows_of_mat(annotations) if annotations.suffix == ".mat" else _rows(annotations)
     if len(skeleton) != JOINTS:
         raise ValueError(
             f"annotation file {annotations} is MPII's: "
             f"skeleton {skeleton.name} has {len(skeleton)} joints, MPII has {JOINTS}"
         )
-    return rows
+    reading = Reading(annotations)
+    numbers: dict[str, int] = {}
+    for index, row in enumerate(rows):
+        where = f"person {index} of {annotations}"
+        try:
+            name = fields.text(row, "image", where)
+            path = picture_path(images, name, where, outside)
+            if isinstance(path, Problem):
+                reading.problems.append(path)
+            else:
+                image_id = numbers.setdefault(name, len(numbers))
+                reading.persons.append(_read_row(row, index, image_id, path, where))
+        except ValueError as error:
+            reading.problems.append(Problem("annotation", str(error)))
+    return reading
 
 
-def read_row(
-    row: dict[str, Any], index: int, annotations: Path, images: Path, numbers: dict[str, int]
-) -> Person:
-    """One person; ``numbers`` gives every picture its id."""
-    where = f"person {index} of {annotations}"
-    name = row.get("image")
-    if not isinstance(name, str):
-        raise ValueError(f"{where}: image is {name!r}; it takes a file name")
+def read_mpii(annotations: Path, images: Path, skeleton: Skeleton) -> list[Person]:
+    """:func:`mpii_persons`; whatever is wrong with the file is an error that says where."""
+    return mpii_persons(annotations, images, skeleton).require()
+
+
+def _read_row(row: dict[str, Any], index: int, image_id: int, path: Path, where: str) -> Person:
     scale = _array(row, "scale", (), where)
     center = _array(row, "center", (2,), where)
     if not scale > 0:
@@ -85,8 +88,7 @@ def read_row(
         keypoints[:, :2] = _array(row, "joints", (JOINTS, 2), where) - 1
         keypoints[:, 2] = _array(row, "joints_vis", (JOINTS,), where) > 0
     box = (float(x) - side / 2, float(y) - side / 2, side, side)
-    image_id = numbers.setdefault(name, len(numbers))
-    return Person(index, image_id, 1, images / name, None, None, box, keypoints)
+    return Person(index, image_id, 1, path, None, None, box, keypoints)
 
 
 def read_mpii_truth(path: Path) -> MpiiTruth:
@@ -110,12 +112,7 @@ def read_mpii_truth(path: Path) -> MpiiTruth:
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:
-    if not path.is_file():
-        raise FileNotFoundError(f"annotation file {path} does not exist")
-    try:
-        rows = json.loads(path.read_text())
-    except ValueError as error:
-        raise ValueError(f"annotation file {path} is not JSON: {error}") from error
+    rows = read_json(path, "annotation file")
     if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
         raise ValueError(
             f"annotation file {path} is neither COCO-style (an object) "
@@ -127,26 +124,31 @@ def _rows(path: Path) -> list[dict[str, Any]]:
 def _array(
     row: dict[str, Any], key: str, shape: tuple[int, ...], where: str
 ) -> NDArray[np.float64]:
+    if key not in row:
+        raise ValueError(f"{where}: it lacks {key}")
     try:
         values = np.asarray(row[key], dtype=np.float64)
-    except KeyError:
-        raise ValueError(f"{where}: it lacks {key}") from None
-    except (TypeError, ValueError):
-        raise ValueError(f"{where}: {key} is {row[key]!r:.60}; it takes numbers") from None
-    if values.shape != shape or not np.isfinite(values).all():
-        raise ValueError(f"{where}: {key} is {row[key]!r:.60}; it takes {list(shape)} numbers")
+    except (TypeError, ValueError, OverflowError, RecursionError):
+        raise ValueError(f"{where}: {key} is {shown(row[key])}; it takes numbers") from None
+    if values.shape != shape or not (np.abs(values) <= fields.FAR).all():
+        raise ValueError(
+            f"{where}: {key} is {shown(row[key])}; it takes {list(shape)} numbers up to "
+            f"{fields.FAR:g}"
+        )
     return values
 
 
 def _load_mat(path: Path) -> dict[str, Any]:
     from scipy.io import loadmat
 
-    if not path.is_file():
+    if not is_file(path):
         raise FileNotFoundError(f"MPII file {path} does not exist")
     try:
         content: dict[str, Any] = loadmat(path, struct_as_record=False, squeeze_me=False)
     except Exception as error:  # scipy has classes of its own for what it cannot read
-        raise ValueError(f"{path} is not a .mat file that scipy reads: {error}") from error
+        raise ValueError(
+            f"{path} is not a .mat file that scipy reads: {one_line(str(error))}"
+        ) from error
     return content
 
 

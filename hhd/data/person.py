@@ -29,3 +29,8 @@ class Person:
     keypoints: NDArray[np.float64]
     swapped: bool = False
     score: float = 1.0
+
+    @property
+    def picture_size(self) -> tuple[int, int] | None:
+        """(width, height) of the picture, None where the file does not say."""
+        return None if self.width is None or self.height is None else (self.width, self.height)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hhd.data.coco import BoxRule, read_detections, read_persons
-from hhd.data.mpii import read_mpii
-from hhd.data.person import Person
+from hhd.data.coco import BoxRule, coco_persons, read_coco, read_detections
+from hhd.data.mpii import mpii_persons
+from hhd.data.reading import Reading
 from hhd.data.skeleton import Skeleton
+from hhd.files import is_file
 
 
 def read_annotations(
@@ -16,26 +17,49 @@ def read_annotations(
     skeleton: Skeleton,
     *,
     boxes: BoxRule = "as_given",
+    category: str | None = None,
+    outside: bool = False,
     detections: Path | None = None,
+    detection_category: int | None = None,
     score_threshold: float = 0.0,
-) -> list[Person]:
+) -> Reading:
     """COCO-style JSON (an object), MPII's rows (a list) or MPII's official .mat.
 
-    ``detections``: the boxes of a COCO detection file instead of the annotated ones, those that
-    score ``score_threshold`` or more; the annotation file then only knows the pictures.
+    ``category``: the persons' in a file of several, by name or id, where their joint names do not
+    tell. ``outside``: pictures may lie outside of ``images``. ``detections``: the boxes of a COCO
+    detection file instead of the annotated ones, those that score ``score_threshold`` or more; the
+    annotation file then only knows the pictures.
     """
     if detections is not None:
-        return read_detections(detections, annotations, images, skeleton, score_threshold)
+        return read_detections(
+            detections,
+            annotations,
+            images,
+            skeleton,
+            threshold=score_threshold,
+            category=category,
+            detection_category=detection_category,
+            outside=outside,
+        )
     if is_mpii(annotations):
-        return read_mpii(annotations, images, skeleton)
-    return read_persons(annotations, images, skeleton, boxes)
+        return mpii_persons(annotations, images, skeleton, outside)
+    return coco_persons(read_coco(annotations, skeleton, category), images, boxes, outside)
 
 
 def is_mpii(annotations: Path) -> bool:
     """A .mat, or JSON that begins with a list."""
     if annotations.suffix == ".mat":
         return True
-    if not annotations.is_file():
+    if not is_file(annotations):
         raise FileNotFoundError(f"annotation file {annotations} does not exist")
-    with annotations.open(encoding="utf-8", errors="replace") as file:
+    with annotations.open(encoding="utf-8-sig", errors="replace") as file:
         return file.read(64).lstrip().startswith("[")
+
+
+def picture_folder(annotations: Path, images: Path | None) -> Path:
+    """``images``, or the folder of that name beside the annotation file or one above it."""
+    if images is not None:
+        return images
+    folder = annotations.parent
+    beside, above = folder / "images", folder.parent / "images"
+    return above if above.is_dir() and not beside.is_dir() else beside

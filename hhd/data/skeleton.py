@@ -6,9 +6,9 @@ from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from hhd.checks import check_from_zero, check_positive
+from hhd.files import is_file, read_yaml
+from hhd.text import LONGEST_NAME, shown
 
 SHIPPED = Path(__file__).parent / "skeletons"
 
@@ -34,9 +34,12 @@ class Skeleton:
     joint_weights: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
+        check_name("a skeleton's name", self.name)
         for name, value in vars(self).items():
             if name not in ("name", "pck_normaliser") and not isinstance(value, tuple):
-                raise ValueError(f"skeleton {self.name}: {name} is {value!r}; it takes a list")
+                raise ValueError(f"skeleton {self.name}: {name} is {shown(value)}; it takes a list")
+        for joint in self.joints:
+            check_name(f"skeleton {self.name}: a joint", joint)
         if len(set(self.joints)) != len(self.joints) or not self.joints:
             raise ValueError(f"skeleton {self.name}: joints must be a list of distinct names")
         if len(self.sigmas) != len(self.joints):
@@ -54,7 +57,7 @@ class Skeleton:
             check_from_zero(f"skeleton {self.name}: a joint weight", weight)
         if not isinstance(self.pck_normaliser, tuple) and self.pck_normaliser != "box":
             raise ValueError(
-                f"skeleton {self.name}: pck_normaliser is {self.pck_normaliser!r}; "
+                f"skeleton {self.name}: pck_normaliser is {shown(self.pck_normaliser)}; "
                 "it takes two joints or box"
             )
         normaliser = () if isinstance(self.pck_normaliser, str) else (self.pck_normaliser,)
@@ -64,11 +67,9 @@ class Skeleton:
                 f"skeleton {self.name}: flip_pairs, limbs and pck_normaliser take two joints"
             )
         named = [*pairs, self.pck_joints, self.upper_body]
-        unknown = {name for group in named for name in group} - set(self.joints)
+        unknown = [name for group in named for name in group if name not in self.joints]
         if unknown:
-            raise ValueError(
-                f"skeleton {self.name}: {sorted(map(str, unknown))} not among its joints"
-            )
+            raise ValueError(f"skeleton {self.name}: {shown(unknown)} not among its joints")
         mirrored = [name for pair in self.flip_pairs for name in pair]
         if len(set(mirrored)) != len(mirrored):
             raise ValueError(f"skeleton {self.name}: a joint is in more than one of flip_pairs")
@@ -102,27 +103,36 @@ class Skeleton:
 def load_skeleton(name_or_path: str) -> Skeleton:
     """A shipped skeleton by name, or a YAML file with :class:`Skeleton`'s fields."""
     path = SHIPPED / f"{name_or_path}.yaml"
-    if not path.exists():
+    if not is_file(path):
         path = Path(name_or_path)
-    if not path.is_file():
+    if not is_file(path):
         shipped = ", ".join(sorted(p.stem for p in SHIPPED.glob("*.yaml")))
         raise FileNotFoundError(
-            f"skeleton is {name_or_path!r}: neither a file nor one of {shipped}"
+            f"skeleton is {shown(name_or_path)}: neither a file nor one of {shipped}"
         )
-    try:
-        content = yaml.safe_load(path.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"skeleton file {path} is not YAML: {error}") from error
+    content = read_yaml(path, "skeleton file")
     needed = {field.name for field in fields(Skeleton) if field.default is MISSING}
     known = {field.name for field in fields(Skeleton)}
     if not isinstance(content, dict) or not needed <= set(content) <= known:
-        got = sorted(content) if isinstance(content, dict) else type(content).__name__
+        got = shown(sorted(map(str, content)) if isinstance(content, dict) else content)
         raise ValueError(
             f"skeleton file {path} has {got}; it takes {sorted(needed)}, "
             f"and may have {sorted(known - needed)}"
         )
-    return Skeleton(**{key: _freeze(value) for key, value in content.items()})
+    numeric = ("sigmas", "joint_weights")
+    return Skeleton(**{key: _freeze(value, key not in numeric) for key, value in content.items()})
 
 
-def _freeze(value: Any) -> Any:
-    return tuple(_freeze(item) for item in value) if isinstance(value, list) else value
+def check_name(what: str, name: Any) -> None:
+    """``ValueError`` unless it is text that can be printed, and of a length to be read."""
+    if not isinstance(name, str) or not name.isprintable() or not 0 < len(name) <= LONGEST_NAME:
+        raise ValueError(
+            f"{what} is {shown(name)}; it takes 1 to {LONGEST_NAME} printable characters"
+        )
+
+
+def _freeze(value: Any, names: bool) -> Any:
+    """Lists as tuples; of ``names``, numbers as the text that an annotation file may spell them."""
+    if isinstance(value, list):
+        return tuple(_freeze(item, names) for item in value)
+    return str(value) if names and type(value) is int else value

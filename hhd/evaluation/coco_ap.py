@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 from collections.abc import Sequence
-from math import isfinite
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -14,6 +13,8 @@ from numpy.typing import NDArray
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from hhd.data.areas import area_of_box, area_problem
+from hhd.data.coco import CocoFile, Entry, read_coco
 from hhd.data.person import Person
 from hhd.data.skeleton import Skeleton
 from hhd.evaluation.nms import oks_matrix, oks_nms, soft_oks_nms
@@ -33,8 +34,9 @@ STATISTICS = (
 Array = NDArray[np.float64]
 ScoreMode = Literal["bbox", "keypoint", "bbox_keypoint", "bbox_rle"]
 NmsMode = Literal["oks", "soft_oks", "none"]
-# A person is about this share of its box (COCO; mmpose where an annotation has no area).
-AREA_OF_BOX = 0.53
+MissingArea = Literal["refuse", "box"]
+# Where a joint is put that has no place, in picture sizes: of no likeness to any joint, but finite.
+NOWHERE = -1e9
 
 
 class ApRules(NamedTuple):
@@ -58,7 +60,9 @@ PUBLISHED_RULES = ApRules()
 def pose_scores(
     confidence: Array, box_scores: Array | float = 1.0, rules: ApRules = PUBLISHED_RULES
 ) -> Array:
-    """A score a person, [N], from ``confidence`` [N, K] and the boxes' scores [N]."""
+    """A score a person, [N], from ``confidence`` [N, K] and the boxes' scores [N]; of a joint that
+    has no finite confidence it is 0."""
+    confidence = np.where(np.isfinite(confidence), confidence, 0.0)
     boxes = np.broadcast_to(np.asarray(box_scores, dtype=np.float64), len(confidence))
     if rules.score == "bbox":
         return boxes.copy()
@@ -129,71 +133,106 @@ def detections(
 
 
 def coco_ap(
-    annotations: Path,
-    results: list[dict[str, Any]],
+    annotations: Path | COCO,
+    results: Sequence[dict[str, Any]],
     skeleton: Skeleton,
-    missing_area: Literal["refuse", "box"] = "refuse",
+    missing_area: MissingArea = "refuse",
 ) -> dict[str, float]:
-    """The ten statistics, 0..1 (-1: no person of that size), over every picture of the file.
+    """The ten statistics, 0..1, over every picture of the file; NaN where no person of that size is
+    annotated.
 
-    ``missing_area`` "box" gives an annotation without an area .53 of its box's, as mmpose does for
-    CrowdPose and AI Challenger.
+    ``annotations``: a file, or what :func:`read_truth` made of one. A joint whose place is not
+    finite is a miss.
     """
-    truth = read_truth(annotations, missing_area)
+    truth = (
+        read_truth(read_coco(annotations, skeleton), missing_area)
+        if isinstance(annotations, Path)
+        else annotations
+    )
+    unknown = [r["image_id"] for r in results if r["image_id"] not in truth.imgs]
+    if unknown:
+        raise ValueError(f"results are of image_id {unknown[0]}, which the annotations do not have")
     with contextlib.redirect_stdout(io.StringIO()):
         # pycocotools takes the first result's fields for all, and has none to take.
-        found = truth.loadRes(results) if results else COCO()
+        found = truth.loadRes([_as_numbers(result) for result in results]) if results else COCO()
+        for number, result in enumerate(results, start=1):
+            # It measures a pose by its joints, and passes over a miss of no size that it counts.
+            found.anns[number]["area"] = _extent(result["keypoints"])
         evaluation = COCOeval(truth, found, "keypoints")
         evaluation.params.kpt_oks_sigmas = np.array(skeleton.sigmas)
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
-    return dict(zip(STATISTICS, (float(value) for value in evaluation.stats), strict=True))
+    # -1 is pycocotools' way to say so.
+    return {
+        name: float(value) if value >= 0 else float("nan")
+        for name, value in zip(STATISTICS, evaluation.stats, strict=True)
+    }
 
 
-def read_truth(annotations: Path, missing_area: Literal["refuse", "box"] = "refuse") -> COCO:
-    """What AP is measured against; ``ValueError`` says what of it AP lacks."""
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):
-            truth = COCO(str(annotations))
-    except (KeyError, TypeError) as error:
-        raise ValueError(
-            f"{annotations}: an entry lacks or has a wrong {error}, which AP needs"
-        ) from error
-    except (AssertionError, ValueError) as error:
-        # MPII's rows and its .mat.
-        raise ValueError(f"{annotations} is not COCO-style JSON, which COCO AP needs") from error
-    complete(truth, annotations, missing_area)
+def read_truth(file: CocoFile, missing_area: MissingArea = "refuse") -> COCO:
+    """What AP is measured against; ``ValueError`` says what of it AP lacks.
+
+    ``missing_area`` "box" gives an annotation whose area is none or cannot be .53 of its box's, as
+    mmpose does for CrowdPose and AI Challenger. The annotations have ids of our own, from 1:
+    pycocotools takes id 0 for no match and, of two with one id, forgets the first.
+    """
+    if file.problems:
+        raise ValueError(file.problems[0].text)
+    annotations = [_annotation(entry, missing_area) for entry in file.entries if entry.box]
+    if not any(a["num_keypoints"] and not a["iscrowd"] for a in annotations):
+        raise ValueError(f"{file.path} has no person with a labelled joint, so AP is not defined")
+    truth = COCO()
+    truth.dataset = {
+        "info": {},
+        "images": [{"id": number} for number in file.pictures],
+        "categories": [{"id": number, "name": name} for number, name in file.categories.items()],
+        "annotations": [{"id": own, **a} for own, a in enumerate(annotations, start=1)],
+    }
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth.createIndex()
     return truth
 
 
-def complete(truth: COCO, annotations: Path, missing_area: Literal["refuse", "box"]) -> None:
-    """Fill in what pycocotools needs of each annotation, or name the one that lacks it."""
-    for number, annotation in truth.anns.items():
-        annotation.setdefault("iscrowd", 0)
-        bbox = annotation.get("bbox")
-        if "area" not in annotation and missing_area == "box" and _are_numbers(bbox, 4):
-            annotation["area"] = AREA_OF_BOX * bbox[2] * bbox[3]
-        if not {"area", "bbox", "num_keypoints", "keypoints"} <= annotation.keys():
-            hint = "; --area-of-box takes .53 of the box" if "area" not in annotation else ""
-            raise ValueError(
-                f"annotation {number} of {annotations} lacks area, bbox, num_keypoints or "
-                f"keypoints, which AP needs{hint}"
-            )
-        single = [annotation[name] for name in ("area", "num_keypoints", "iscrowd")]
-        if not (
-            _are_numbers(bbox, 4) and all(map(_are_numbers, (single, annotation["keypoints"])))
-        ):
-            raise ValueError(
-                f"annotation {number} of {annotations} has an area, bbox, num_keypoints, keypoints "
-                "or iscrowd that is not of numbers, which AP needs"
-            )
+def _annotation(entry: Entry, missing_area: MissingArea) -> dict[str, Any]:
+    """An entry as pycocotools reads it; crowds and persons without joints are there to be passed
+    over, with whatever area."""
+    assert entry.box is not None
+    area = entry.area
+    problem = area_problem(area, entry.box)
+    if problem is not None and (missing_area == "box" or entry.crowd or not entry.labelled):
+        area = area_of_box(entry.box)
+    elif problem is not None:
+        raise ValueError(
+            f"{entry.where}: {problem}, which AP needs; --area-of-box takes .53 of the box"
+        )
+    return {
+        "image_id": entry.image_id,
+        "category_id": entry.category_id,
+        "iscrowd": int(entry.crowd),
+        "area": area,
+        "bbox": list(entry.box),
+        "num_keypoints": entry.num_keypoints,
+        "keypoints": entry.keypoints.reshape(-1).tolist(),
+    }
 
 
-def _are_numbers(values: Any, count: int | None = None) -> bool:
-    """Whether it is a list of ``count`` finite numbers."""
-    return (
-        isinstance(values, list)
-        and count in (None, len(values))
-        and all(isinstance(value, (int, float)) and isfinite(value) for value in values)
-    )
+def _as_numbers(result: dict[str, Any]) -> dict[str, Any]:
+    """A result with joints that are not finite put ``NOWHERE``, and a score that is not at 0."""
+    keypoints = np.array(result["keypoints"], dtype=np.float64).reshape(-1, 3)
+    lost = ~np.isfinite(keypoints[:, :2]).all(axis=1)
+    keypoints[lost] = NOWHERE, NOWHERE, 0
+    score = float(result["score"])
+    return {
+        "image_id": result["image_id"],
+        "category_id": result["category_id"],
+        "keypoints": keypoints.reshape(-1).tolist(),
+        "score": score if np.isfinite(score) else 0.0,
+    }
+
+
+def _extent(keypoints: Sequence[float]) -> float:
+    """The area that pycocotools gives a pose, by its finite joints."""
+    points = np.asarray(keypoints, dtype=np.float64).reshape(-1, 3)[:, :2]
+    points = points[np.isfinite(points).all(axis=1)]
+    return float(np.ptp(points, axis=0).prod()) if len(points) else 0.0

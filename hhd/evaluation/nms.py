@@ -17,12 +17,15 @@ MOST_KEPT = 20
 
 
 def oks_matrix(coords: ArrayLike, areas: ArrayLike, sigmas: Sequence[float]) -> Array:
-    """Similarity [N, N] of poses ``coords`` [N, K, 2], all joints counting.
+    """Similarity [N, N] of poses ``coords`` [N, K, 2], all joints counting; one whose place is not
+    finite is like none.
 
     ``areas`` [N] in squared pixels; a pair is measured in the mean of its two areas.
     """
     points, area = np.asarray(coords, dtype=np.float64), np.asarray(areas, dtype=np.float64)
-    squared = np.square(points[:, None] - points[None]).sum(axis=-1)
+    with np.errstate(invalid="ignore", over="ignore"):
+        squared = np.square(points[:, None] - points[None]).sum(axis=-1)
+    squared[np.isnan(squared)] = np.inf
     variance = np.square(2 * np.asarray(sigmas))
     scale = (area[:, None] + area[None]) / 2 + np.spacing(1)
     return np.asarray(np.exp(-squared / variance / scale[..., None] / 2).mean(axis=-1))

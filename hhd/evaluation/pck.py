@@ -2,7 +2,7 @@
 
 A joint counts as found if it is *on or within* the threshold (HRNet; mmpose: within), and the
 totals weigh every labelled joint alike (micro average; mmpose's PCKAccuracy averages the joints'
-shares instead: :func:`mean_of_joints`).
+shares instead: :func:`mean_of_joints`). A prediction that is not finite is not found.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ class Pck:
     """Shares in 0..1, in the skeleton's unit (torso, head segment, box).
 
     ``auc``: area under PCK over 0..0.5 units, divided by 0.5 (trapezoids). ``epe``: mean distance
-    in image pixels. ``per_joint`` and ``per_joint_05`` are PCK@0.2 and @0.5 by joint name,
+    in image pixels of the judged joints but for ``not_finite``, whose prediction is no place.
+    ``per_joint`` and ``per_joint_05`` are PCK@0.2 and @0.5 by joint name,
     ``epe_per_joint`` the distance (NaN where no person has the joint labelled). ``joints`` joints
     of ``persons`` persons were judged; ``without_unit`` persons lack what PCK is measured in.
     """
@@ -40,6 +41,7 @@ class Pck:
     joints: int
     persons: int
     without_unit: int
+    not_finite: int
 
 
 def units(persons: Sequence[Person], skeleton: Skeleton) -> NDArray[np.float64]:
@@ -56,6 +58,18 @@ def units(persons: Sequence[Person], skeleton: Skeleton) -> NDArray[np.float64]:
     return np.where(usable, length, np.nan)
 
 
+def undefined(persons: Sequence[Person], skeleton: Skeleton) -> str | None:
+    """Why there is no PCK of these persons, in a sentence; None if there is."""
+    joints = skeleton.indices(skeleton.pck_joints)
+    labelled = np.array([(person.keypoints[joints, 2] > 0).any() for person in persons])
+    if (labelled & ~np.isnan(units(persons, skeleton))).any():
+        return None
+    return (
+        "no person has both a labelled joint and what PCK is measured in "
+        f"({skeleton.normaliser_name()}), so PCK is not defined"
+    )
+
+
 def pck(coords: NDArray[np.float64], persons: Sequence[Person], skeleton: Skeleton) -> Pck:
     """PCK of ``coords`` [N, K, 2], image pixels."""
     truth = np.stack([person.keypoints for person in persons])
@@ -63,36 +77,40 @@ def pck(coords: NDArray[np.float64], persons: Sequence[Person], skeleton: Skelet
         raise ValueError(f"coords has shape {coords.shape}; it takes {(*truth.shape[:2], 2)}")
     unit = units(persons, skeleton)
     joints = skeleton.indices(skeleton.pck_joints)
-    error = np.linalg.norm(coords[:, joints] - truth[:, joints, :2], axis=2)
+    with np.errstate(invalid="ignore", over="ignore"):
+        error = np.linalg.norm(coords[:, joints] - truth[:, joints, :2], axis=2)
+    error[np.isnan(error)] = np.inf
     error[truth[:, joints, 2] <= 0] = np.nan
     distances = error / unit[:, None]
     judged = ~np.isnan(distances)
     if not judged.any():
-        raise ValueError(
-            f"no person has both a labelled joint and what PCK is measured in "
-            f"({skeleton.normaliser_name()}), so PCK is not defined"
-        )
+        raise ValueError(undefined(persons, skeleton))
     values = distances[judged]
+    placed = judged & np.isfinite(error)
     curve = np.array([(values <= threshold).mean() for threshold in THRESHOLDS])
 
-    def by_joint(numbers: NDArray[Any]) -> dict[str, float]:
+    def by_joint(numbers: NDArray[Any], counted: NDArray[np.bool_]) -> dict[str, float]:
         return {
-            name: float(numbers[judged[:, i], i].mean()) if judged[:, i].any() else float("nan")
-            for i, name in enumerate(skeleton.pck_joints)
+            name: _mean(numbers[counted[:, i], i]) for i, name in enumerate(skeleton.pck_joints)
         }
 
     return Pck(
         at_02=float((values <= 0.2).mean()),
         at_05=float((values <= 0.5).mean()),
         auc=float((curve[:-1] + curve[1:]).mean() / 2),
-        epe=float(error[judged].mean()),
-        per_joint=by_joint(distances <= 0.2),
-        per_joint_05=by_joint(distances <= 0.5),
-        epe_per_joint=by_joint(error),
+        epe=_mean(error[placed]),
+        per_joint=by_joint(distances <= 0.2, judged),
+        per_joint_05=by_joint(distances <= 0.5, judged),
+        epe_per_joint=by_joint(error, placed),
         joints=int(judged.sum()),
         persons=int(judged.any(axis=1).sum()),
         without_unit=int(np.isnan(unit).sum()),
+        not_finite=int((judged & ~placed).sum()),
     )
+
+
+def _mean(values: NDArray[Any]) -> float:
+    return float(values.mean()) if values.size else float("nan")
 
 
 def mean_of_joints(

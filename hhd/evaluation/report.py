@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any, Literal
+from math import isnan
+from typing import Any
 
+import numpy as np
 import torch
+from pycocotools.coco import COCO
 from rich.console import Console
 from rich.table import Table
 
+from hhd.console import say
 from hhd.data.dataset import CropDataset, make_loader
 from hhd.data.mpii import MpiiTruth
 from hhd.data.skeleton import Skeleton
-from hhd.evaluation.coco_ap import PUBLISHED_RULES, ApRules, coco_ap, detections, read_truth
+from hhd.evaluation.coco_ap import PUBLISHED_RULES, ApRules, coco_ap, detections
 from hhd.evaluation.decode import Decoder, Predictions, predict
-from hhd.evaluation.pck import Pck, pck
+from hhd.evaluation.pck import Pck, pck, undefined
 from hhd.evaluation.pckh import Pckh, pckh
 from hhd.models.base import PoseModel
 
@@ -24,14 +27,16 @@ from hhd.models.base import PoseModel
 class Report:
     """Accuracy on one data set.
 
-    ``pck`` is None for detected boxes, which have no labels of their own; ``coco`` and ``mpii`` are
-    empty where they were not asked for.
+    ``pck`` is None for detected boxes, which have no labels of their own, and where nobody has what
+    it is measured in; ``coco`` and ``mpii`` are empty where they were not asked for. ``undefined``
+    are sentences that say why a number is not there.
     """
 
     pck: Pck | None
     coco: dict[str, float]
     predictions: Predictions
     mpii: tuple[Pckh, ...] = ()
+    undefined: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """The numbers alone, for JSON."""
@@ -39,8 +44,15 @@ class Report:
         return {
             "pck": None if self.pck is None else asdict(self.pck),
             "coco": self.coco,
+            "not_finite": self.not_finite,
             **({"mpii": named} if named else {}),
+            **({"undefined": list(self.undefined)} if self.undefined else {}),
         }
+
+    @property
+    def not_finite(self) -> int:
+        """Predicted joints that have no finite place; they count as misses."""
+        return int((~np.isfinite(self.predictions.coords).all(axis=-1)).sum())
 
     def summary(self) -> str:
         """The headline numbers in a line."""
@@ -54,17 +66,13 @@ class Report:
 
 
 def check_evaluation(
-    dataset: CropDataset,
-    coco_annotations: Path | None,
-    missing_area: Literal["refuse", "box"],
-    mpii_truth: MpiiTruth | None,
+    dataset: CropDataset, skeleton: Skeleton, truth: COCO | None, mpii_truth: MpiiTruth | None
 ) -> None:
     """``ValueError`` where :func:`evaluate` would fail after the last prediction."""
-    labelled = any((person.keypoints[:, 2] > 0).any() for person in dataset.persons)
-    if not labelled and coco_annotations is None and mpii_truth is None:
-        raise ValueError("no person has a labelled joint, so there is nothing to evaluate")
-    if coco_annotations is not None:
-        read_truth(coco_annotations, missing_area)
+    if truth is None and mpii_truth is None:
+        reason = undefined(dataset.persons, skeleton)
+        if reason is not None:
+            raise ValueError(f"there is nothing to evaluate: {reason}")
     if mpii_truth is not None:
         wanted = (len(dataset.persons), *dataset.persons[0].keypoints[:, :2].shape)
         if mpii_truth.coords.shape != wanted:
@@ -82,18 +90,17 @@ def evaluate(
     batch_size: int,
     workers: int,
     device: torch.device,
-    coco_annotations: Path | None = None,
+    truth: COCO | None = None,
     ap_rules: ApRules = PUBLISHED_RULES,
-    missing_area: Literal["refuse", "box"] = "refuse",
     mpii_truth: MpiiTruth | None = None,
 ) -> Report:
-    """PCK over ``dataset`` (not augmented); COCO AP if the annotation file is given, and PCKh by
-    both conventions if MPII's truth is."""
+    """PCK over ``dataset`` (not augmented); COCO AP if its truth is given, and PCKh by both
+    conventions if MPII's is."""
     skeleton = decoder.card.skeleton
     found = predict(model, decoder, make_loader(dataset, batch_size, workers), device)
     persons = dataset.persons
     ap: dict[str, float] = {}
-    if coco_annotations is not None:
+    if truth is not None:
         results = detections(
             found.coords,
             found.confidence,
@@ -102,17 +109,22 @@ def evaluate(
             skeleton=skeleton,
             rules=ap_rules,
         )
-        ap = coco_ap(coco_annotations, results, skeleton, missing_area)
-    labelled = any((person.keypoints[:, 2] > 0).any() for person in persons)
+        ap = coco_ap(truth, results, skeleton)
     heads: tuple[Pckh, ...] = ()
     if mpii_truth is not None:
         heads = pckh(found.coords, mpii_truth, "hrnet"), pckh(found.coords, mpii_truth, "mmpose")
-    score = pck(found.coords, persons, skeleton) if labelled else None
-    return Report(score, ap, found, heads)
+    reason = undefined(persons, skeleton)
+    score = pck(found.coords, persons, skeleton) if reason is None else None
+    return Report(score, ap, found, heads, () if reason is None else (reason,))
 
 
 def print_report(console: Console, report: Report, skeleton: Skeleton) -> None:
     """PCK, PCK by joint, and COCO AP and PCKh if there are any."""
+    if report.not_finite:
+        joints = report.predictions.coords[..., 0].size
+        console.print(
+            f"{report.not_finite} of {joints} predicted joints are not finite; they count as misses"
+        )
     if report.pck is not None:
         _print_pck(console, report.pck, skeleton)
     if report.coco:
@@ -131,6 +143,8 @@ def print_report(console: Console, report: Report, skeleton: Skeleton) -> None:
         fine = [f"{h.sign()} {h.fine_threshold():.2f}: {h.fine_mean:.1f}" for h in report.mpii]
         table.add_row("Mean @0.1", *fine)
         console.print(table)
+    for reason in report.undefined:
+        say(console, reason)
 
 
 def _print_pck(console: Console, score: Pck, skeleton: Skeleton) -> None:
@@ -141,18 +155,19 @@ def _print_pck(console: Console, score: Pck, skeleton: Skeleton) -> None:
         table.add_column(column, justify="right")
     for name, share in score.per_joint.items():
         coarse, error = score.per_joint_05[name], score.epe_per_joint[name]
-        table.add_row(name, f"{100 * share:.1f}", f"{100 * coarse:.1f}", f"{error:.1f}")
+        table.add_row(name, _percent(share), _percent(coarse), f"{error:.1f}")
     table.add_section()
     table.add_row("all", f"{100 * score.at_02:.1f}", f"{100 * score.at_05:.1f}", f"{score.epe:.1f}")
     console.print(table)
     console.print(
         f"PCK@0.2 {100 * score.at_02:.1f}   PCK@0.5 {100 * score.at_05:.1f}   "
         f"AUC {100 * score.auc:.1f}   EPE {score.epe:.1f} pixels"
+        + (f" of {score.joints - score.not_finite} finite ones" if score.not_finite else "")
     )
     if score.without_unit:
         console.print(f"{score.without_unit} persons without a labelled {unit} are not in the PCK")
 
 
 def _percent(share: float) -> str:
-    """COCO's -1 says that no person of that size is annotated."""
-    return "-" if share < 0 else f"{100 * share:.1f}"
+    """Not a number where no person of that size is annotated."""
+    return "-" if isnan(share) else f"{100 * share:.1f}"

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from hhd.checks import check_positive, check_sizes
 from hhd.data.skeleton import Skeleton
+from hhd.files import is_file, json_text, parse_json, write_bytes
 from hhd.models.base import PoseModel
 from hhd.models.build import build_model, check_model_name
+from hhd.models.digest import first_not_finite
+from hhd.text import one_line, shown
 
 Task = Literal["heatmap", "integral"]
 FlipTest = Literal["none", "coordinates", "heatmaps"]
@@ -59,7 +60,9 @@ class ModelCard:
         for name, kind in get_type_hints(ModelCard).items():
             if get_origin(kind) is Literal and getattr(self, name) not in get_args(kind):
                 choices = ", ".join(get_args(kind))
-                raise ValueError(f"{name} is {getattr(self, name)!r}; it takes one of {choices}")
+                raise ValueError(
+                    f"{name} is {shown(getattr(self, name))}; it takes one of {choices}"
+                )
         for name in ("padding", "beta", "sigma"):
             check_positive(name, getattr(self, name))
         check_sizes("input_size", self.input_size, 2)
@@ -73,8 +76,8 @@ class ModelCard:
 
 def check_decode_window(window: int) -> None:
     """``ValueError`` unless a local soft-argmax can have this side."""
-    if not 1 <= window <= 999 or window % 2 == 0:
-        raise ValueError(f"decode_window is {window}; it takes an odd number from 1 to 999")
+    if type(window) is not int or not 1 <= window <= 999 or window % 2 == 0:
+        raise ValueError(f"decode_window is {shown(window)}; it takes an odd number from 1 to 999")
 
 
 def check_udp_decoding(affine: Affine, heatmap_decode: HeatmapDecoding) -> None:
@@ -90,19 +93,12 @@ def save_model(path: Path, model: PoseModel, card: ModelCard) -> None:
     """Write the weights and the card, and the folder; the file appears whole or not at all."""
     tensors = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    try:
-        save_file(tensors, partial, metadata={"hhd": json.dumps(asdict(card))})
-        os.replace(partial, path)
-    except SafetensorError as error:
-        raise OSError(f"model file {path} cannot be written: {error}") from error
-    finally:
-        partial.unlink(missing_ok=True)
+    write_bytes(path, save(tensors, metadata={"hhd": json_text(asdict(card))}))
 
 
 def load_model(path: Path) -> tuple[PoseModel, ModelCard]:
     """The network in eval mode, and its card. Only tensors are read, nothing is executed."""
-    if not path.is_file():
+    if not is_file(path):
         raise FileNotFoundError(f"model file {path} does not exist")
     try:
         with safe_open(path, framework="pt") as file:
@@ -111,7 +107,7 @@ def load_model(path: Path) -> tuple[PoseModel, ModelCard]:
     except SafetensorError as error:
         raise ValueError(
             f"model file {path} is not a safetensors file, which hhd convert makes of a "
-            f"checkpoint: {error}"
+            f"checkpoint: {one_line(str(error))}"
         ) from error
     if "hhd" not in metadata:
         raise ValueError(
@@ -120,17 +116,22 @@ def load_model(path: Path) -> tuple[PoseModel, ModelCard]:
     try:
         card = read_card(metadata["hhd"])
         model = build_model(card.model, len(card.skeleton), deconv=card.deconv)
+        model.check_input_size(card.input_size)
         model.load_state_dict(tensors)
     except (ValueError, KeyError, TypeError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
-        raise ValueError(f"model file {path} does not fit this version of hhd: {reason}") from error
+        raise ValueError(
+            f"model file {path} does not fit this version of hhd: {one_line(str(error))}"
+        ) from error
+    name = first_not_finite(model)
+    if name is not None:
+        raise ValueError(f"model file {path} is of a run that diverged: {name} is not finite")
     return model.eval(), card
 
 
 def read_card(text: str) -> ModelCard:
     """The card that :func:`save_model` wrote as JSON; ``ValueError``, ``KeyError`` or ``TypeError``
     on any other text."""
-    content = json.loads(text)
+    content = parse_json(text)
     if not isinstance(content, dict) or not isinstance(content.get("recipe", {}), dict | None):
         raise ValueError("the card is no object, or its recipe is none")
     fields = {k: v if k == "recipe" else _freeze(v) for k, v in content.items()}

@@ -1,4 +1,4 @@
-"""Any network of timm as a backbone; extra ``hhd[timm]``."""
+"""Any network of timm as a backbone; extra ``hhd-kernels[timm]``."""
 
 from __future__ import annotations
 

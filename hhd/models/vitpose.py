@@ -1,4 +1,4 @@
-"""ViTPose (Xu et al. 2022) as Hugging Face transformers has it; extra ``hhd[vitpose]``."""
+"""ViTPose (Xu et al. 2022) as Hugging Face transformers has it; extra ``hhd-kernels[vitpose]``."""
 
 from __future__ import annotations
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
@@ -14,7 +13,9 @@ from numpy.typing import NDArray
 
 from hhd.data.affine import Array, compose, invert
 from hhd.data.skeleton import Skeleton
+from hhd.files import is_file, read_json
 from hhd.teach.grid import GridConvention, grid_axis
+from hhd.text import one_line, shown
 
 
 class TeacherMaps:
@@ -39,7 +40,7 @@ class TeacherMaps:
         joint_map: Sequence[int] | None = None,
         grid: GridConvention = "stride",
     ) -> None:
-        if not path.is_file():
+        if not is_file(path):
             raise FileNotFoundError(f"teacher_maps {path} does not exist")
         self.path = path
         try:
@@ -111,18 +112,20 @@ def check_joint_map(
 
 
 def _read_ids(path: Path, rows: int) -> dict[int, int]:
-    if not path.is_file():
-        raise FileNotFoundError(f"teacher_ids {path} does not exist")
-    try:
-        if path.suffix == ".npz":
+    if path.suffix == ".npz":
+        if not is_file(path):
+            raise FileNotFoundError(f"teacher_ids {path} does not exist")
+        try:
             with np.load(path) as arrays:
                 ids = arrays["ids"].tolist()
-        else:
-            ids = json.loads(path.read_text())
-    except (ValueError, KeyError, EOFError, BadZipFile) as error:
-        raise ValueError(f"teacher_ids {path} cannot be read: {error}") from error
+        except (ValueError, KeyError, EOFError, BadZipFile) as error:
+            raise ValueError(
+                f"teacher_ids {path} cannot be read: {one_line(str(error))}"
+            ) from error
+    else:
+        ids = read_json(path, "teacher_ids")
     if not isinstance(ids, list) or not all(isinstance(number, int) for number in ids):
-        raise ValueError(f"teacher_ids {path} is {ids!r:.60}; it takes a list of whole numbers")
+        raise ValueError(f"teacher_ids {path} is {shown(ids)}; it takes a list of whole numbers")
     if len(ids) != rows or len(set(ids)) != rows:
         raise ValueError(
             f"teacher_ids {path} has {len(ids)} ids ({len(set(ids))} distinct) for {rows} maps"

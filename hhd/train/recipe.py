@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import argparse
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_type_hints
 
 import jsonargparse
-import yaml
 
 from hhd.checks import check_from_zero, check_positive, check_share, check_sizes
+from hhd.files import is_file, read_yaml
 from hhd.models.build import check_model_name
 from hhd.models.files import check_decode_window, check_udp_decoding
+from hhd.text import one_line, shown
 
 T = TypeVar("T")
 
@@ -77,12 +77,18 @@ class Recipe:
     """Folder of the evaluation pictures."""
     skeleton: str = "lsp14"
     """Shipped skeleton (coco17, mpii16, lsp14, crowdpose14, aic14) or the path of a YAML."""
+    category: str | None = None
+    """The persons' category, by name or id, in a file of several whose joint names do not tell."""
+    images_outside: bool = False
+    """Read pictures outside of their folder too, where links, .. or absolute paths lead there."""
     boxes: Literal["as_given", "hrnet", "mmpose"] = "as_given"
     """How annotated COCO boxes are cut to their pictures; hrnet makes them a pixel narrower."""
     val_detections: str | None = None
     """Evaluate on the boxes of this COCO detection JSON instead of the annotated ones."""
     detection_threshold: float = 0.0
     """Detected boxes below this score are left out."""
+    detection_category: int | None = None
+    """The persons' category in val_detections (default: the annotated persons')."""
     mpii_truth: str | None = None
     """Evaluate PCKh too, against MPII's gt_valid.mat (HRNet), mpii_gt_val.mat (mmpose) or .mat."""
     drop_swapped_labels: bool = False
@@ -120,7 +126,8 @@ class Recipe:
     deconv: tuple[int, ...] | None = None
     """Widths of the head's deconvolutions, each doubles the maps' size (default: the network's)."""
     pretrained: bool = False
-    """Start lite0_* (extra hhd[imagenet]) or timm/* (extra hhd[timm]) from ImageNet weights."""
+    """Start from ImageNet weights: lite0_* (extra hhd-kernels[imagenet]), timm/* (extra
+    hhd-kernels[timm])."""
     weights: str | None = None
     """Start from these: a model.safetensors or a checkpoint of HRNet, mmpose, mmrazor, DWPose. A
     last convolution that does not fit starts afresh."""
@@ -225,7 +232,7 @@ class Recipe:
     nms_threshold: float = 0.9
     """COCO AP: OKS from which poses are alike."""
     area_of_box: bool = False
-    """COCO AP: annotations without an area get .53 of their box's (CrowdPose, AI Challenger)."""
+    """COCO AP: an area that is none (CrowdPose, AI Challenger) or cannot be is .53 of the box's."""
     evaluate_every: int = 1
     """Epochs between evaluations; the last epoch is always evaluated."""
 
@@ -327,7 +334,10 @@ def recipe_parser(prog: str) -> jsonargparse.ArgumentParser:
     """Parser of ``--recipe FILE`` and one option for every field of :class:`Recipe`."""
     jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True)
     parser = jsonargparse.ArgumentParser(
-        prog=prog, description="Train from a recipe, a flat YAML file.", exit_on_error=False
+        prog=prog,
+        description="Train from a recipe, a flat YAML file.",
+        exit_on_error=False,
+        allow_abbrev=False,
     )
     parser.add_argument(
         "--recipe", action="config", help="Recipe file, or the name of a shipped one."
@@ -340,7 +350,7 @@ def parse_recipe(arguments: Sequence[str], prog: str = "hhd train") -> Recipe:
     """The recipe of ``[RECIPE] [--field value]...``; dashes in names are underscores."""
     parser = recipe_parser(prog)
     parser.usage = f"{prog} [RECIPE] [--field value]..."
-    words = [_underscored(word) for word in arguments]
+    words = _with_true([_underscored(word) for word in arguments])
     name, words = _split_recipe(words, prog)
     if name is None:
         return _recipe(_parse(lambda: parser.parse_args(words), prog), prog)
@@ -379,24 +389,15 @@ def load_recipe(name_or_path: str, **overrides: Any) -> Recipe:
 def find_recipe(name_or_path: str) -> Path:
     """A file, or a shipped recipe by name."""
     for path in (Path(name_or_path), SHIPPED / f"{name_or_path}.yaml"):
-        if path.is_file():
+        if is_file(path):
             return path
     shipped = ", ".join(sorted(path.stem for path in SHIPPED.glob("*.yaml")))
-    raise FileNotFoundError(f"recipe is {name_or_path!r}: neither a file nor one of {shipped}")
+    raise FileNotFoundError(f"recipe is {shown(name_or_path)}: neither a file nor one of {shipped}")
 
 
 def _read_recipe(path: Path) -> dict[str, Any]:
-    try:
-        text = path.read_text()
-        content = yaml.safe_load(text)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"recipe {path} is not YAML: {_one_line(error)}") from error
-    if isinstance(content, dict):
-        keys = Counter(key.value for key, _ in yaml.compose(text, yaml.SafeLoader).value)
-        twice = [key for key, count in keys.items() if count > 1]
-        if twice:
-            raise ValueError(f"recipe {path} gives more than one value of {', '.join(twice)}")
-    else:
+    content = read_yaml(path, "recipe")
+    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
         got = "empty" if content is None else f"a {type(content).__name__}"
         raise ValueError(f"recipe {path} is {got}; it takes lines of the form  field: value")
     return content
@@ -405,8 +406,8 @@ def _read_recipe(path: Path) -> dict[str, Any]:
 def _parse(parse: Callable[[], T], where: str) -> T:
     try:
         return parse()
-    except jsonargparse.ArgumentError as error:
-        raise ValueError(f"{where}: {_one_line(error)}") from error
+    except (jsonargparse.ArgumentError, OverflowError, RecursionError) as error:
+        raise ValueError(f"{where}: {one_line(str(error))}") from error
 
 
 def _recipe(values: jsonargparse.Namespace, where: str) -> Recipe:
@@ -416,10 +417,6 @@ def _recipe(values: jsonargparse.Namespace, where: str) -> Recipe:
         raise ValueError(f"{where}: {error}") from error
 
 
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
-
-
 def _underscored(word: str) -> str:
     name, separator, value = word.partition("=")
     return (
@@ -427,3 +424,12 @@ def _underscored(word: str) -> str:
         if word.startswith("--")
         else word
     )
+
+
+def _with_true(words: list[str]) -> list[str]:
+    """``--field`` of a field that is true or false, alone, is ``--field true``."""
+    switches = {f"--{name}" for name, kind in get_type_hints(Recipe).items() if kind is bool}
+    given = []
+    for word, after in zip(words, [*words[1:], "--"], strict=True):
+        given.append(f"{word}=true" if word in switches and after.startswith("--") else word)
+    return given

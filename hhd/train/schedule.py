@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 
 import torch
@@ -43,3 +44,18 @@ def lr_factor(step: int, recipe: Recipe, steps_per_epoch: int) -> float:
         share = step / (recipe.warmup_steps - 1)
         factor *= recipe.warmup_factor + (1 - recipe.warmup_factor) * share
     return factor
+
+
+def catch_up(
+    schedule: LRScheduler, optimiser: torch.optim.Optimizer, recipe: Recipe, step: int
+) -> float:
+    """Take a fresh schedule to where it is after ``step`` steps; the next learning rate.
+
+    For a run that is extended, whose optimiser still has the rates of the shorter schedule.
+    """
+    with warnings.catch_warnings():
+        # torch expects an optimiser's step before each.
+        warnings.simplefilter("ignore", UserWarning)
+        for _ in range(step):
+            schedule.step()
+    return float(optimiser.param_groups[0]["lr"])

@@ -14,7 +14,7 @@ from hhd.data.coco import read_persons
 from hhd.data.dataset import CropDataset
 from hhd.data.person import Person
 from hhd.data.skeleton import load_skeleton
-from hhd.train.loop import load_transform
+from hhd.train.data import load_transform
 
 COCO17 = load_skeleton("coco17")
 UPPER = COCO17.indices(COCO17.upper_body)

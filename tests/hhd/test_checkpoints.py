@@ -1,6 +1,7 @@
 """Other people's checkpoints, in each layout, with the keys that the original code gives."""
 
 import argparse
+import errno
 import json
 import pickle
 import sys
@@ -12,7 +13,6 @@ from types import ModuleType
 import numpy as np
 import pytest
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -402,13 +402,12 @@ def test_convert_writes_a_whole_file_or_none(tmp_path, capsys, monkeypatch):
         assert capsys.readouterr().err.count("\n") == 1
     assert source.read_bytes() == content
 
-    def disk_is_full(_tensors, path, metadata):
-        path.write_bytes(b"half")
-        raise SafetensorError("I/O error: no space")
+    def disk_is_full(_file):
+        raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("hhd.models.files.save_file", disk_is_full)
+    monkeypatch.setattr("hhd.files.os.fsync", disk_is_full)
     assert main([*words, str(out)]) == 1
-    assert f"model file {out} cannot be written: I/O error" in capsys.readouterr().err
+    assert f"{out} cannot be written: No space left on device" in capsys.readouterr().err
     assert [path.name for path in out.parent.iterdir()] == ["x.safetensors"]
     assert load_model(out)[1].model == "phone"
 

@@ -228,8 +228,8 @@ def test_an_interrupted_command_says_so(capsys, monkeypatch):
     def interrupt(*_arguments, **_options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("hhd.demo.run_demo", interrupt)
-    monkeypatch.setattr("hhd.train.recipe.parse_recipe", interrupt)
+    monkeypatch.setattr("hhd.commands.demo.run_demo", interrupt)
+    monkeypatch.setattr("hhd.commands.train.parse_recipe", interrupt)
     for command in ("demo", "train"):
         assert main([command]) == 130
         assert capsys.readouterr().err == "hhd: interrupted\n"
@@ -243,7 +243,7 @@ def test_errors_are_one_line(tmp_path, capsys):
     assert main([]) == 0
     assert "hhd train RECIPE" in capsys.readouterr().out
     assert main(["--version"]) == 0
-    assert capsys.readouterr().out == f"hhd {version('hhd')}\n"
+    assert capsys.readouterr().out == f"hhd {version('hhd-kernels')}\n"
 
 
 def test_a_missing_extra_is_named(monkeypatch, capsys):
@@ -252,5 +252,7 @@ def test_a_missing_extra_is_named(monkeypatch, capsys):
             monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "rich", None)
     assert main(["train", "demo_student"]) == 1
-    message = "hhd: hhd needs the Python module rich: install it with  pip install 'hhd[train]'\n"
-    assert capsys.readouterr().err == message
+    assert capsys.readouterr().err == (
+        "hhd: hhd needs the Python module rich: install it with pip install 'hhd-kernels[train]', "
+        "or '.[train]' in a checkout\n"
+    )

@@ -144,7 +144,7 @@ def test_swapped_labels_are_marked(people, lsp14, tmp_path):
 def test_crowds_and_unlabelled_persons_are_left_out(people, lsp14, tmp_path):
     def change(content):
         content["annotations"][0]["iscrowd"] = 1
-        content["annotations"][1]["keypoints"] = [0] * 42
+        content["annotations"][1].update(keypoints=[0] * 42, num_keypoints=0)
 
     path = edited(people, tmp_path, change)
     assert len(read_persons(path, people / "images", lsp14)) == 18
@@ -158,23 +158,32 @@ def set_first(**values):
     ("change", "message"),
     [
         (set_first(keypoints=[1, 2, 2]), r"annotation 1 of .*keypoints has 3 numbers.*takes 42"),
-        (set_first(keypoints=[float("nan")] * 42), "annotation 1 of .*not finite"),
+        (set_first(keypoints=[float("nan")] * 42), "annotation 1 of .*a list of finite"),
         (set_first(bbox=[0, 0, -4, 9]), "annotation 1 of .*bbox is"),
         (set_first(image_id=99), "annotation 1 of .*image_id 99 is not among"),
         (set_first(image_id=[1]), r"annotation 1 of .*image_id is \[1\]; it takes an integer"),
-        (set_first(keypoints=None), "annotation 1 of .*keypoints is None; it takes a list of num"),
-        (set_first(keypoints=["1"] * 42), "annotation 1 of .*keypoints is .*a list of numbers"),
-        (set_first(bbox=["0", "0", "4", "9"]), "annotation 1 of .*bbox is .*a list of numbers"),
-        (set_first(ref_agree="all"), "annotation 1 of .*ref_agree .*'all'.*they take numbers"),
-        (set_first(id=None), "annotation None of .*: id is None; it takes an integer"),
+        (set_first(keypoints=None), "annotation 1 of .*keypoints has 0 num"),
+        (
+            set_first(keypoints=["1"] * 42),
+            "annotation 1 of .*keypoints is .*a list of finite numbers",
+        ),
+        (
+            set_first(bbox=["0", "0", "4", "9"]),
+            "annotation 1 of .*bbox is .*a list of finite numbers",
+        ),
+        (set_first(ref_agree="all"), "annotation 1 of .*ref_agree is 'all'; it takes a num"),
+        (set_first(id=None), r"annotations\[0\] of .*: id is None; it takes an integer"),
         (lambda c: c["annotations"][0].pop("category_id"), "annotation 1 of .*lacks category_id"),
         (lambda c: c["images"][0].pop("id"), r"images\[0\] of .*: it lacks id"),
-        (lambda c: c["images"][0].pop("width"), "image 1 of .*: it lacks width"),
+        (lambda c: c["images"][0].update(width="1"), r"images\[0\] of .*: width is '1'; it takes"),
         (lambda c: c["images"][0].pop("file_name"), "image 1 of .*: it lacks file_name"),
         (lambda c: c.update(annotations=[1]), r"annotations is \[1\]; it takes a list of objects"),
         (lambda c: c.update(categories=None), "categories is None; it takes a list of objects"),
-        (lambda c: c["images"][0].update(file_name="no.png"), "annotation 1 of .*no.png does not"),
-        (lambda c: c["categories"][0].update(keypoints=["nose"]), "skeleton lsp14 has"),
+        (lambda c: c["images"][0].update(file_name="no.png"), "image 1 of .*no.png does not"),
+        (
+            lambda c: c["categories"][0].update(keypoints=["nose"]),
+            "it has 1 joints, the skeleton 14",
+        ),
         (lambda c: c.pop("images"), r"lacks \['images'\]"),
         (lambda c: c["annotations"].clear(), "no person"),
     ],
@@ -249,7 +258,7 @@ def test_jpegs_that_are_cut_short_are_refused(tmp_path, whole, share):
     for data in (whole[:kept], whole[:kept] + bytes(len(whole) - kept)):
         path.write_bytes(data)
         assert cv2.imread(str(path)) is not None
-        with pytest.raises(ValueError, match=f"^image {path} is cut short$"):
+        with pytest.raises(ValueError, match=f"^image {path} is damaged: "):
             read_picture(path)
 
 
@@ -257,7 +266,7 @@ def test_pictures_that_are_none_are_refused(tmp_path, whole):
     path = tmp_path / "x.jpg"
     for data in (b"", b"no picture", whole[:2], whole[:300]):
         path.write_bytes(data)
-        with pytest.raises(ValueError, match=f"^image {path} cannot be decoded$"):
+        with pytest.raises(ValueError, match=f"^image {path} (cannot be decoded|is damaged): "):
             read_picture(path)
 
 
@@ -266,7 +275,7 @@ def test_a_worker_says_what_is_wrong_in_one_line(persons, lsp14, tmp_path):
     broken.write_bytes(b"no picture")
     people = [replace(persons[0], image=broken)]
     data = CropDataset(people, lsp14, input_size=(64, 64), stride=2)
-    with pytest.raises(ValueError, match=rf"^image {broken} cannot be decoded$"):
+    with pytest.raises(ValueError, match=rf"^image {broken} cannot be decoded: "):
         list(read_batches(make_loader(data, 1, 1)))
 
 
@@ -279,7 +288,7 @@ def test_skeleton_files_are_checked(tmp_path):
     ):
         load_skeleton("hand")
     path = tmp_path / "s.yaml"
-    for content in (b"joints: [a", b"\xff"):
+    for content in (b"joints: [a", b"a: *b", b"a: 1\na: 2", b"a: " + b"[" * 100000):
         path.write_bytes(content)
         with pytest.raises(ValueError, match=f"^skeleton file {path} is not YAML: "):
             load_skeleton(str(path))

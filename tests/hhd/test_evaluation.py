@@ -6,16 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pycocotools.coco import COCO
 from rich.console import Console
 
-from hhd.data.coco import read_persons
+from hhd.data.coco import read_coco, read_persons
 from hhd.data.person import Person
 from hhd.data.skeleton import load_skeleton
 from hhd.evaluation.coco_ap import (
     STATISTICS,
     coco_ap,
-    complete,
     detections,
     pose_scores,
     read_truth,
@@ -91,34 +89,37 @@ def test_annotations_without_an_area(shared_data, folder, file, name):
     truth = np.stack([p.keypoints for p in persons])
     results = detections(truth[..., :2], np.ones(truth.shape[:2]), persons)
     assert coco_ap(folder / file, results, skeleton, "box")["AP"] == pytest.approx(1.0)
-    content = COCO(str(folder / file))
-    complete(content, folder / file, "box")
+    content = read_truth(read_coco(folder / file, skeleton), "box")
     for annotation in content.anns.values():
         assert annotation["area"] == 0.53 * annotation["bbox"][2] * annotation["bbox"][3]
-    with pytest.raises(ValueError, match=r"lacks area, .*; --area-of-box takes .53 of the box"):
+    with pytest.raises(ValueError, match=r"no area, which AP needs; --area-of-box takes .53"):
         coco_ap(folder / file, results, skeleton)
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"keypoints": None}, "annotation 1 of .* is not of numbers, which AP needs"),
-        ({"keypoints": [float("inf")] * 42}, "annotation 1 of .* is not of numbers"),
-        ({"area": "large"}, "annotation 1 of .* is not of numbers"),
-        ({"bbox": [1, 2, 3]}, "annotation 1 of .* is not of numbers"),
-        ({"iscrowd": None}, "annotation 1 of .* is not of numbers"),
-        ({}, "annotation 1 of .* lacks area, bbox, num_keypoints or keypoints"),
+        ({"keypoints": None}, "annotation 1 of .* keypoints has 0 numbers"),
+        ({"keypoints": [float("inf")] * 42}, "annotation 1 of .* a list of finite numbers"),
+        ({"area": "large"}, "annotation 1 of .* area is 'large'; it takes a number"),
+        ({"area": None}, "annotation 1 of .* it has no area, which AP needs; --area-of-box"),
+        ({"area": 0}, "annotation 1 of .* area is 0; it takes squared pixels"),
+        ({"area": -5.0}, "annotation 1 of .* area is -5; it takes squared pixels"),
+        ({"area": 0.31}, "annotation 1 of .* area is 0.31; it takes squared pixels, and of the"),
+        ({"area": 10**400}, "annotation 1 of .* area is 10+.*; it takes a number"),
+        ({"bbox": [1, 2, 3]}, "annotation 1 of .* bbox is"),
+        ({"bbox": [1, 2, 1e-300, 5]}, "annotation 1 of .* bbox is"),
+        ({"iscrowd": "no"}, "annotation 1 of .* iscrowd is 'no'; it takes 0 or 1"),
+        ({"num_keypoints": "x"}, "annotation 1 of .* num_keypoints is 'x'; it takes a number"),
     ],
 )
-def test_what_ap_cannot_be_measured_against_is_named(people, tmp_path, change, message):
+def test_what_ap_cannot_be_measured_against_is_named(people, lsp14, tmp_path, change, message):
     content = json.loads((people / "annotations.json").read_text())
     content["annotations"][0] |= change
-    if not change:
-        del content["annotations"][0]["keypoints"]
     path = tmp_path / "truth.json"
     path.write_text(json.dumps(content))
     with pytest.raises(ValueError, match=message):
-        read_truth(path)
+        read_truth(read_coco(path, lsp14))
 
 
 def test_no_detection_has_no_precision(golden):
@@ -171,7 +172,7 @@ def test_ap_needs_areas(people, lsp14, tmp_path):
     del content["annotations"][4]["area"]
     path = tmp_path / "no_area.json"
     path.write_text(json.dumps(content))
-    with pytest.raises(ValueError, match=r"annotation 5 of .*lacks area"):
+    with pytest.raises(ValueError, match=r"annotation 5 of .*it has no area"):
         coco_ap(path, [], lsp14)
 
 
@@ -180,13 +181,13 @@ def test_coco_files_that_ap_cannot_read_are_named(people, lsp14, tmp_path):
     del content["categories"][0]["id"]
     path = tmp_path / "no_id.json"
     path.write_text(json.dumps(content))
-    with pytest.raises(ValueError, match=r"no_id.json: an entry lacks or has a wrong 'id'"):
+    with pytest.raises(ValueError, match=r"categories\[0\] of .*no_id.json: it lacks id"):
         coco_ap(path, [], lsp14)
 
 
 def test_sizes_without_a_person_have_no_ap(capsys, lsp14):
     nobody = Predictions(np.zeros((1, 14, 2)), np.zeros((1, 14)), np.ones((1, 2)))
     score = pck(nobody.coords, [person(lsp14)], lsp14)
-    report = Report(score, {"AP": 0.5, "AP_medium": -1.0}, nobody)
+    report = Report(score, {"AP": 0.5, "AP_medium": float("nan")}, nobody)
     print_report(Console(), report, lsp14)
     assert "AP 50.0  AP_medium -\n" in capsys.readouterr().out

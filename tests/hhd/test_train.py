@@ -11,9 +11,12 @@ from hhd.data.skeleton import load_skeleton
 from hhd.models import build_model
 from hhd.models.files import ModelCard, load_model, save_model
 from hhd.train import loop
-from hhd.train.checkpoint import JsonLog, load_checkpoint, save_checkpoint, write_atomically
+from hhd.train.checkpoint import JsonLog, load_checkpoint, save_checkpoint
+from hhd.train.data import build_data
+from hhd.train.devices import choose_device
 from hhd.train.losses import DistillationLoss, build_loss
 from hhd.train.recipe import load_recipe
+from hhd.train.resume import input_files
 
 QUIET = Console(quiet=True)
 
@@ -92,11 +95,11 @@ def test_a_run_does_not_go_on_with_other_files(tiny, people, tmp_path, lsp14, na
 
 def test_stored_maps_and_their_ids_are_inputs():
     stored = load_recipe("demo_student", loss="kl", teacher_maps="m.npy", data_root="data")
-    files = loop.input_files(stored)
+    files = input_files(stored)
     assert files["teacher_maps"] == Path("data/m.npy")
     assert files["teacher_ids"] == Path("data/m.json")
     named = load_recipe("demo_student", loss="kl", teacher_maps="m.npy", teacher_ids="i.npz")
-    assert loop.input_files(named)["teacher_ids"] == Path("i.npz")
+    assert input_files(named)["teacher_ids"] == Path("i.npz")
 
 
 def test_the_model_file_says_how_it_was_evaluated(tiny):
@@ -110,7 +113,7 @@ def test_the_model_file_says_how_it_was_evaluated(tiny):
 @pytest.mark.parametrize("name", ["gpu", "tpu", "cuda:", "cuda:99"])
 def test_devices_that_are_not_there_are_refused(name):
     with pytest.raises(ValueError, match=f"^device is '{name}'"):
-        loop.choose_device(name)
+        choose_device(name)
 
 
 def test_swapped_labels_are_not_trained_on(tiny, people, tmp_path):
@@ -124,7 +127,7 @@ def test_swapped_labels_are_not_trained_on(tiny, people, tmp_path):
         **{**tiny, "train_annotations": str(path), "val_annotations": str(path)},
         drop_swapped_labels=True,
     )
-    train_data, val_data = loop.build_data(recipe, load_skeleton("lsp14"), 2, QUIET)
+    train_data, val_data = build_data(recipe, load_skeleton("lsp14"), 2, QUIET)
     assert (len(train_data), len(val_data)) == (17, 20)
 
 
@@ -196,10 +199,15 @@ def test_a_teacher_map_without_a_positive_value_teaches_nothing(value):
 
 def test_files_are_replaced_whole(tmp_path, monkeypatch):
     path = tmp_path / "checkpoint.pt"
-    state = {"recipe": {}, "model": {"weight": torch.ones(3)}, "optimiser": {}, "schedule": {}}
+    state = {
+        "recipe": {},
+        "inputs": {},
+        "model": {"weight": torch.ones(3)},
+        "optimiser": {},
+        "schedule": {},
+    }
     state |= {"rng": torch.ones(3), "step": 1, "hhd_weight": 0.5, "train_seconds": 2.0}
     save_checkpoint(path, state)
-    write_atomically(tmp_path / "metrics.json", b"{}")
 
     def fail(state, file):
         file.write(b"half")

@@ -3,14 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
+from rich.console import Console
 
 from hhd.data.dataset import CropDataset
-from hhd.data.skeleton import Skeleton
-from hhd.draw import Image, caption, draw_pose, enlarge, tile
+from hhd.data.skeleton import Skeleton, load_skeleton
+from hhd.draw import Image, caption, draw_pose, enlarge, tile, write_picture
+from hhd.train.data import build_train_data
+from hhd.train.recipe import Recipe
 
 SMALLEST_SIDE = 160
+
+
+def write_preview(recipe: Recipe, file: Path, count: int, console: Console) -> None:
+    """Write a sheet of ``count`` training crops, for which no teacher need be there."""
+    plain = replace(recipe, loss="none", teacher=None, teacher_maps=None, match_gradients=False)
+    skeleton = load_skeleton(recipe.skeleton)
+    data = build_train_data(plain, skeleton, 1, console)
+    order = np.random.default_rng(recipe.seed).permutation(len(data))
+    # Persons again in later epochs, augmented anew, where there are not enough of them.
+    indices = [int(order[i % len(data)]) + i // len(data) * len(data) for i in range(count)]
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_picture(file, preview(data, skeleton, indices))
 
 
 def preview(

@@ -1,0 +1,24 @@
+"""``hhd data check`` and ``hhd data preview``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import import_module
+
+HELP = """usage: hhd data check ANNOTATIONS --skeleton NAME ...
+       hhd data preview RECIPE [--field value]... [--count N] [--file PNG]
+
+  check     what is broken in an annotation file and its pictures; the exit status is 1 if anything
+  preview   a sheet of a recipe's augmented training crops, joints drawn
+"""
+COMMANDS = ("check", "preview")
+
+
+def run(words: Sequence[str]) -> int:
+    """Run a subcommand; the exit status."""
+    if words and words[0] in COMMANDS:
+        return int(import_module(f"hhd.commands.data_{words[0]}").run(words[1:]) or 0)
+    if words and words[0] not in ("-h", "--help"):
+        raise ValueError(f"data: {words[0]!r} is not a subcommand; it takes check or preview")
+    print(HELP)
+    return 0

@@ -1,0 +1,143 @@
+"""Options that several commands have."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+
+def command_parser(command: str, description: str, **options: Any) -> argparse.ArgumentParser:
+    """The parser of ``hhd`` ``command``, which takes no option by a part of its name."""
+    return argparse.ArgumentParser(
+        prog=f"hhd {command}", description=description, allow_abbrev=False, **options
+    )
+
+
+def from_up(least: int) -> Callable[[str], int]:
+    """The type of options that take a whole number from ``least`` up."""
+
+    def number(word: str) -> int:
+        try:
+            value = int(word)
+        except ValueError:
+            value = least - 1
+        if value < least:
+            raise argparse.ArgumentTypeError(f"{word!r}; it takes a whole number from {least} up")
+        return value
+
+    return number
+
+
+def window_side(word: str) -> int | None:
+    """The type of ``--decode-window``; which numbers can be is the model card's to say."""
+    try:
+        return None if word == "whole" else int(word)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{word!r}; it takes whole or an odd number") from None
+
+
+def add_decoding(parser: argparse.ArgumentParser) -> None:
+    """Options that replace what the model's card says of decoding; without them it holds."""
+    parser.add_argument(
+        "--decode-window",
+        type=window_side,
+        default=argparse.SUPPRESS,
+        metavar="SIDE",
+        help="side of the local soft-argmax, or whole for the whole map (default: the model's own)",
+    )
+    parser.add_argument(
+        "--flip-test",
+        choices=("none", "coordinates", "heatmaps"),
+        default=argparse.SUPPRESS,
+        help="average with the mirrored picture (default: the model's own)",
+    )
+    for name, choices in (
+        ("--flip-shift", ("exact", "cell", "none")),
+        ("--heatmap-decode", ("plain", "quarter", "quarter_hrnet", "dark", "dark_udp")),
+        ("--confidence", ("mass", "constant")),
+    ):
+        parser.add_argument(
+            name,
+            choices=choices,
+            default=argparse.SUPPRESS,
+            help="see hhd/evaluation/decode.py (default: the model's own)",
+        )
+
+
+def yes_or_no(word: str) -> bool:
+    """The type of options that a recipe has as true or false; the bare option is true."""
+    if word.lower() not in ("true", "false"):
+        raise argparse.ArgumentTypeError(f"{word!r}; it takes true or false")
+    return word.lower() == "true"
+
+
+def add_data(parser: argparse.ArgumentParser) -> None:
+    """Options of how an annotation file is read, in a recipe's own names."""
+    parser.add_argument(
+        "--images",
+        type=Path,
+        help="folder of the pictures (default: images beside the annotations, or one folder above)",
+    )
+    parser.add_argument(
+        "--category",
+        metavar="NAME",
+        default=argparse.SUPPRESS,
+        help="the persons' category, by name or id, in a file of several",
+    )
+    _add_switch(parser, "--images-outside", "read pictures outside of their folder too")
+    _add_switch(
+        parser, "--area-of-box", "AP: an area that is none or cannot be is .53 of the box's"
+    )
+
+
+def _add_switch(parser: argparse.ArgumentParser, name: str, text: str) -> None:
+    parser.add_argument(
+        name,
+        type=yes_or_no,
+        nargs="?",
+        const=True,
+        default=argparse.SUPPRESS,
+        metavar="true|false",
+        help=text,
+    )
+
+
+def add_rules(parser: argparse.ArgumentParser) -> None:
+    """Options that replace what the recipe in a model's card says of evaluation."""
+    group = parser.add_argument_group(
+        "rules of evaluation", "see hhd train --help (default: the model's own recipe's)"
+    )
+    for name, choices in (
+        ("--boxes", ("as_given", "hrnet", "mmpose")),
+        ("--score", ("bbox", "keypoint", "bbox_keypoint", "bbox_rle")),
+        ("--nms", ("oks", "soft_oks", "none")),
+    ):
+        group.add_argument(name, choices=choices, default=argparse.SUPPRESS)
+    for name, unit in (("--nms-threshold", "OKS"), ("--detection-threshold", "SCORE")):
+        group.add_argument(name, type=float, metavar=unit, default=argparse.SUPPRESS)
+    group.add_argument(
+        "--detection-category",
+        type=int,
+        metavar="ID",
+        default=argparse.SUPPRESS,
+        help="the persons' category in the detection file",
+    )
+
+
+DECODING = ("decode_window", "flip_test", "flip_shift", "heatmap_decode", "confidence")
+RULES = (
+    *("boxes", "score", "nms", "nms_threshold", "detection_threshold", "detection_category"),
+    *("category", "images_outside", "area_of_box"),
+)
+
+
+def decoding_of(options: argparse.Namespace) -> dict[str, Any]:
+    """The fields of a model's card that :func:`add_decoding`'s options replace."""
+    return {name: getattr(options, name) for name in DECODING if name in options}
+
+
+def rules_of(options: argparse.Namespace) -> dict[str, Any]:
+    """The fields of a recipe that the options of data and rules replace."""
+    return {name: getattr(options, name) for name in RULES if name in options}

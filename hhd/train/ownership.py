@@ -1,0 +1,92 @@
+"""One run owns its folder, and a signal to end is answered between two steps."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+LOCK = "run.lock"
+
+
+@contextmanager
+def owned(folder: Path) -> Iterator[None]:
+    """Make the folder and own it; ``ValueError`` names the process that does already.
+
+    A record lock: the system lets go of it with the process, however that ends, and a data worker
+    that outlives it does not hold it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / LOCK).open("a+") as file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            file.seek(0)
+            raise ValueError(
+                f"{folder} belongs to a run that is going on ({file.read(200) or 'unknown'}): "
+                "choose another output"
+            ) from error
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()} since {datetime.now():%F %T}")
+        file.flush()
+        yield
+
+
+def refuse_several_processes() -> None:
+    """``ValueError`` under torchrun and its like, with more processes than one."""
+    world = os.environ.get("WORLD_SIZE", "1")
+    if world not in ("", "1"):
+        raise ValueError(
+            f"WORLD_SIZE is {world}: hhd train runs in one process; start it without torchrun"
+        )
+
+
+class Terminated(KeyboardInterrupt):
+    """A run that SIGTERM ended; ``status`` is what the shell expects of the process."""
+
+    status = 128 + signal.SIGTERM
+
+
+class Stop:
+    """Whether the run is to end: asked between two steps, and at once where nothing would be lost.
+
+    ``with Stop() as stop`` answers SIGTERM so; without ``with`` nobody ever asks.
+    """
+
+    def __init__(self) -> None:
+        self.requested = False
+        self._at_once = False
+        self._before: Any = None
+
+    def __enter__(self) -> Stop:
+        self._before = signal.signal(signal.SIGTERM, self._answer)
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        signal.signal(signal.SIGTERM, self._before)
+
+    def _answer(self, _signal: int, _frame: object) -> None:
+        self.requested = True
+        if self._at_once:
+            raise Terminated
+
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Around what may be broken off."""
+        self.check()
+        self._at_once = True
+        try:
+            yield
+        finally:
+            self._at_once = False
+
+    def check(self) -> None:
+        """:class:`Terminated` if the run is to end."""
+        if self.requested:
+            raise Terminated
