@@ -89,26 +89,18 @@ def demo_recipes(out: Path, seed: int, tiny: bool) -> dict[str, Recipe]:
         paths |= {"epochs": 1, "batch_size": 16, "workers": 0}
     teacher = load_recipe("demo_teacher", **paths, output=str(out / "teacher"))
     student = load_recipe("demo_student", **paths)
-    weights = str(out / "teacher" / "model.safetensors")
+    taught = replace(
+        student,
+        loss="kl",
+        teacher=str(out / "teacher" / "model.safetensors"),
+        teacher_gate=0.0 if tiny else 0.1,
+        teacher_floor=0.2,
+    )
     return {
         "teacher": teacher,
         "integral": replace(student, output=str(out / "integral")),
-        "published": replace(
-            student,
-            output=str(out / "published"),
-            loss="published",
-            teacher=weights,
-        ),
-        "kl": replace(
-            student,
-            output=str(out / "kl"),
-            loss="kl",
-            match_gradients=True,
-            teacher=weights,
-            teacher_gate=0.0 if tiny else 0.1,
-            teacher_floor=0.2,
-            decode="local",
-        ),
+        "published": replace(taught, output=str(out / "published"), loss="published"),
+        "kl": replace(taught, output=str(out / "kl"), hhd_weight=10.0),
     }
 
 
