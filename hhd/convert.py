@@ -23,6 +23,12 @@ USUAL: dict[str, Any] = {
     "affine": "standard",
     "deconv": None,
 }
+# Of mmpose's configuration of that head.
+DEBIAS_BETA = 10.0
+DEBIAS = (
+    "its head is mmpose's debiased one, which differs from a soft-argmax by a shift of at most "
+    "1 / (2 C) of the picture, C the sum of exp over the map: a tenth of a pixel, left out here"
+)
 DECODING = ("flip_test", "flip_shift", "heatmap_decode", "confidence")
 
 
@@ -31,7 +37,6 @@ def convert(
     output: Path,
     *,
     part: Part | None = None,
-    trust: bool = False,
     given: Mapping[str, Any],
 ) -> str:
     """Read a checkpoint, check it against the network, write weights and card; a line about them.
@@ -40,8 +45,10 @@ def convert(
     """
     if output.suffix != ".safetensors" or output.resolve() == file.resolve():
         raise ValueError(f"output is {output}; it takes a file of its own, NAME.safetensors")
-    weights = read_weights(file, part, trust)
+    weights = read_weights(file, part)
     fields = USUAL | {"task": "integral" if weights.integral else "heatmap"}
+    if weights.debias:
+        fields["beta"] = DEBIAS_BETA
     fields |= _said_by(weights)
     fields |= given
     if fields["affine"] == "udp":
@@ -69,6 +76,7 @@ def convert(
     return (
         f"{output}: {card.model}, {card.task}, {len(skeleton)} joints of "
         f"{skeleton.name}, {millions:.2f} M parameters, from {weights.layout}"
+        + (f"; {DEBIAS} (beta {card.beta:g})" if weights.debias else "")
     )
 
 

@@ -100,7 +100,7 @@ def demo_recipes(out: Path, seed: int, tiny: bool) -> dict[str, Recipe]:
         "teacher": teacher,
         "integral": replace(student, output=str(out / "integral")),
         "published": replace(taught, output=str(out / "published"), loss="published"),
-        "kl": replace(taught, output=str(out / "kl"), hhd_weight=10.0),
+        "kl": replace(taught, output=str(out / "kl")),
     }
 
 

@@ -18,7 +18,7 @@ def run(words: Sequence[str]) -> None:
     given = {name: getattr(options, name) for name in (*USUAL, "task", "model")}
     given = {name: value for name, value in given.items() if value is not None}
     given |= decoding_of(options)
-    print(convert(options.file, options.output, part=part, trust=options.trust, given=given))
+    print(convert(options.file, options.output, part=part, given=given))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -54,7 +54,9 @@ def _parser() -> argparse.ArgumentParser:
     part.add_argument("--student", action="store_true", help="of a distiller's file (default)")
     part.add_argument("--teacher", action="store_true", help="of a distiller's file")
     parser.add_argument(
-        "--trust", action="store_true", help="read more than tensors: runs code that the file holds"
+        "--trust",
+        action="store_true",
+        help="has no effect: nothing that a file holds is run, and it is read without",
     )
     add_decoding(parser)
     return parser

@@ -170,7 +170,8 @@ def _check_person(person: Person, size: tuple[int, int], where: str) -> Iterator
     points = person.keypoints[person.keypoints[:, 2] > 0, :2]
     # As far as the crop goes, at the least.
     more = (PADDING - 1) / 2 * np.array([w, h])
-    inside = ((points >= (x, y) - more) & (points <= (x + w, y + h) + more)).all(axis=1)
+    low, high = np.array([x, y]) - more, np.array([x + w, y + h]) + more
+    inside = ((points >= low) & (points <= high)).all(axis=1)
     extent = np.ptp(points, axis=0)
     if inside.mean() < 0.25:
         box = [round(v, 1) for v in person.box]

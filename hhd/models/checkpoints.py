@@ -5,19 +5,20 @@ Ours are mmpose 1.x's: ``backbone.*`` and ``head.*``.
 
 from __future__ import annotations
 
-import pickle
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, Literal, NamedTuple
 
-import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from hhd.files import is_file
 from hhd.models.base import PoseModel
+from hhd.models.digest import DIGEST, first_not_finite, state_digest
 from hhd.models.files import ModelCard, read_card
+from hhd.models.torch_files import read_torch_file
+from hhd.text import one_line
 
 Part = Literal["student", "teacher"]
 
@@ -78,10 +79,15 @@ LAYOUTS = (
 )
 
 
+# DistributedDataParallel's, and a training module's of its network (Lightning).
+PREFIXES = ("module.", "model.")
+
+
 @dataclass(frozen=True)
 class Weights:
     """What a file holds of one network: tensors under our keys, the layout it had, of a run of ours
-    the recipe, and of a model file of ours the card."""
+    the recipe, and of a model file of ours the card. ``debias``: mmpose's integral head of that
+    name, by the file's configuration or its own name."""
 
     path: Path
     layout: str
@@ -89,6 +95,7 @@ class Weights:
     integral: bool
     recipe: dict[str, Any] | None = None
     card: ModelCard | None = None
+    debias: bool = False
 
     def refuse(self, reason: str) -> ValueError:
         """The error that says of this file why it cannot be used."""
@@ -103,21 +110,22 @@ class Weights:
         raise self.refuse("has no last convolution of a pose network")
 
 
-def read_weights(path: Path, part: Part | None = None, trust: bool = False) -> Weights:
+def read_weights(path: Path, part: Part | None = None) -> Weights:
     """Read a checkpoint of any layout; of a distiller's file the student, or the named ``part``.
 
-    Only tensors are read, unless ``trust``: then whatever code the file holds is run.
+    Nothing that the file holds is run, see :mod:`hhd.models.torch_files`.
     """
-    if not path.is_file():
+    if not is_file(path):
         raise FileNotFoundError(f"checkpoint {path} does not exist")
-    recipe = None
+    recipe, debias = None, "debias" in path.stem
     if path.suffix == ".safetensors":
         tensors, card = _load_safetensors(path)
         if card is not None and part is None:
             return Weights(path, "hhd", tensors, card.task == "integral", card.recipe, card)
     else:
-        content = _load(path, trust)
+        content = _content(path)
         tensors, recipe = _state_dict(content, path), _recipe(content)
+        debias = debias or bool(re.search(r"debias\s*=\s*True", _configuration(content)))
     if recipe is not None and part is None:
         return Weights(path, "hhd train", tensors, recipe["task"] == "integral", recipe)
     names = []
@@ -135,7 +143,8 @@ def read_weights(path: Path, part: Part | None = None, trust: bool = False) -> W
     if layout is not None:
         tensors = _rename(tensors, layout)
         names.append(layout.name)
-    return Weights(path, ", ".join(names) or "unknown layout", tensors, integral)
+    layout_name = ", ".join(names) or "unknown layout"
+    return Weights(path, layout_name, tensors, integral, debias=integral and debias)
 
 
 def load_weights(model: PoseModel, weights: Weights, name: str) -> None:
@@ -143,6 +152,9 @@ def load_weights(model: PoseModel, weights: Weights, name: str) -> None:
     misfits = _misfits(model, weights.tensors)
     if misfits:
         raise weights.refuse(f"does not fit {name}: {'; '.join(misfits)}")
+    name_of = first_not_finite(weights.tensors)
+    if name_of is not None:
+        raise weights.refuse(f"is of a run that diverged: {name_of} is not finite")
     # Strict but for the counters of batch norms, which files from before torch 0.4.1 lack.
     try:
         model.load_state_dict(weights.tensors, strict=False)
@@ -201,7 +213,7 @@ def _rename(tensors: dict[str, Tensor], layout: Layout) -> dict[str, Tensor]:
 
 
 def _state_dict(content: Any, path: Path) -> dict[str, Tensor]:
-    """The tensors by key, out of what training code wraps round them, without ``module.``.
+    """The tensors by key, out of what training code wraps round them, without its prefixes.
 
     mmengine keeps averaged weights twice: its ``state_dict`` is the averaged one, to be deployed.
     """
@@ -215,15 +227,34 @@ def _state_dict(content: Any, path: Path) -> dict[str, Tensor]:
     ]
     if others:
         raise ValueError(f"checkpoint {path} holds no parameters by name, but {_first(others)}")
-    if all(key.startswith("module.") for key in content):
-        return {key.removeprefix("module."): value for key, value in content.items()}
-    return dict(content)
+    # torch.compile names whatever it wraps.
+    tensors = {key.replace("_orig_mod.", ""): value for key, value in content.items()}
+    while prefix := next((p for p in PREFIXES if all(k.startswith(p) for k in tensors)), None):
+        tensors = {key.removeprefix(prefix): value for key, value in tensors.items()}
+    return tensors
 
 
 def _recipe(content: Any) -> dict[str, Any] | None:
     """The recipe of a run of ours."""
     recipe = content.get("recipe") if isinstance(content, dict) else None
     return recipe if isinstance(recipe, dict) and "task" in recipe else None
+
+
+def _content(path: Path) -> Any:
+    try:
+        content = read_torch_file(path)
+    except ValueError as error:
+        raise ValueError(f"checkpoint {path} cannot be read: {error}") from error
+    if isinstance(content, dict) and DIGEST in content and content[DIGEST] != state_digest(content):
+        raise ValueError(f"checkpoint {path} is damaged, or was changed: its digest does not match")
+    return content
+
+
+def _configuration(content: Any) -> str:
+    """The configuration that mmengine keeps beside the weights, as text."""
+    meta = content.get("meta") if isinstance(content, dict) else None
+    text = meta.get("cfg") if isinstance(meta, dict) else None
+    return text if isinstance(text, str) else ""
 
 
 def _load_safetensors(path: Path) -> tuple[dict[str, Tensor], ModelCard | None]:
@@ -233,58 +264,12 @@ def _load_safetensors(path: Path) -> tuple[dict[str, Tensor], ModelCard | None]:
             metadata = file.metadata() or {}
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
-        raise ValueError(f"checkpoint {path} is not a safetensors file: {error}") from error
+        raise ValueError(
+            f"checkpoint {path} is not a safetensors file: {one_line(str(error))}"
+        ) from error
     if "hhd" not in metadata:
         return tensors, None
     try:
         return tensors, read_card(metadata["hhd"])
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"checkpoint {path} has a card that hhd does not read: {error}") from error
-
-
-def _load(path: Path, trust: bool) -> Any:
-    try:
-        if not trust:
-            return torch.load(path, map_location="cpu", weights_only=True)
-        lenient = SimpleNamespace(
-            __name__="pickle", Unpickler=_LenientUnpickler, load=pickle.load, loads=pickle.loads
-        )
-        return torch.load(path, map_location="cpu", weights_only=False, pickle_module=lenient)
-    except pickle.UnpicklingError as error:
-        refused = re.search(r"GLOBAL ([\w.]+)", str(error))
-        if refused is None:
-            raise ValueError(f"checkpoint {path} is not a file of torch.save") from error
-        raise ValueError(
-            f"checkpoint {path} holds more than tensors ({refused[1]}), and reading that can run "
-            "code: if you trust the file, hhd convert --trust reads it"
-        ) from error
-    except Exception as error:
-        # What damaged bytes spell can raise anything; an empty file does, without a word.
-        reason = str(error).partition("\n")[0] or "it is cut short"
-        raise ValueError(f"checkpoint {path} cannot be read: {reason}") from error
-
-
-class _LenientUnpickler(pickle.Unpickler):
-    """Puts up with classes of packages that are not installed, as mmengine's message hub is."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        try:
-            return super().find_class(module, name)
-        except (ImportError, AttributeError):
-            return _Absent
-
-
-class _Absent:
-    """An object of an absent package: takes what pickle gives it, keeps nothing."""
-
-    def __init__(self, *_arguments: Any) -> None:
-        pass
-
-    def __setstate__(self, _state: Any) -> None:
-        pass
-
-    def __setitem__(self, _key: Any, _value: Any) -> None:
-        pass
-
-    def append(self, _item: Any) -> None:
-        pass

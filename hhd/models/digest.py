@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 DIGEST = "digest"
 
@@ -37,9 +38,10 @@ def state_digest(state: Any) -> str:
     return digest.hexdigest()
 
 
-def first_not_finite(model: nn.Module) -> str | None:
-    """The name of a parameter or buffer that holds a number that is not finite, None if all are."""
-    for name, value in model.state_dict().items():
-        if value.is_floating_point() and not torch.isfinite(value).all():
-            return str(name)
+def first_not_finite(tensors: Mapping[str, Tensor]) -> str | None:
+    """The name of a tensor that holds a number that is not finite, None if all are."""
+    for name, value in tensors.items():
+        # A tensor on "meta" holds no numbers.
+        if value.is_floating_point() and not value.is_meta and not torch.isfinite(value).all():
+            return name
     return None

@@ -122,7 +122,7 @@ def load_model(path: Path) -> tuple[PoseModel, ModelCard]:
         raise ValueError(
             f"model file {path} does not fit this version of hhd: {one_line(str(error))}"
         ) from error
-    name = first_not_finite(model)
+    name = first_not_finite(tensors)
     if name is not None:
         raise ValueError(f"model file {path} is of a run that diverged: {name} is not finite")
     return model.eval(), card

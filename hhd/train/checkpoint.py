@@ -11,7 +11,7 @@ import torch
 
 from hhd.files import json_text, parse_json, replacing, write_bytes
 from hhd.models.digest import DIGEST, state_digest
-from hhd.text import one_line
+from hhd.models.torch_files import read_torch_file
 
 FIELDS: dict[str, Any] = {
     "recipe": dict,
@@ -53,12 +53,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        # What damaged bytes spell can raise anything; an empty file does, without a word. What
-        # torch advises after its first sentence is to run whatever the file holds.
-        raise ValueError(one_line(str(error).partition(".")[0]) or "it is cut short") from error
+    state: dict[str, Any] = read_torch_file(path)
     found = state if isinstance(state, dict) else {}
     absent = [name for name, kind in FIELDS.items() if not isinstance(found.get(name), kind)]
     if absent:

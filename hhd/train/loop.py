@@ -270,7 +270,7 @@ def maps_of(model: PoseModel, images: Tensor) -> Tensor:
 
 def check_finite(model: PoseModel, step: int) -> None:
     """``FloatingPointError`` names a weight that is not finite, before it replaces good ones."""
-    name = first_not_finite(model)
+    name = first_not_finite(model.state_dict())
     if name is not None:
         raise FloatingPointError(
             f"step {step}: {name} holds numbers that are not finite, so the run has diverged; "

@@ -22,8 +22,8 @@ T = TypeVar("T")
 SHIPPED = Path(__file__).parent.parent / "recipes"
 
 # Window and weight of the distillation where a recipe names none.
-KL_DISTILLATION = (7, 1.0)
-PUBLISHED_DISTILLATION = (8, 0.5)
+DISTILLATION = {"published": (8, 0.5), "kl": (7, 10.0)}
+BASELINE = (7, 1.0)
 
 # What numbers the fields take; None is left to the fields that have it.
 POSITIVE = (
@@ -153,7 +153,8 @@ class Recipe:
     """Side of the distillation's window in heatmap pixels (default: the loss's own, kl 7, published
     8)."""
     hhd_weight: float | None = None
-    """Weight of the loss beside the coordinates' (default: its own, published 0.5, others 1)."""
+    """Weight of the loss beside the coordinates' (default: its own, published 0.5, kl 10, others
+    1)."""
     match_gradients: bool = False
     """Set the distillation's weight once, at the first step, so that its gradient norm at the
     logits is hhd_weight times that of the coordinate loss."""
@@ -310,7 +311,7 @@ class Recipe:
 
     def distillation(self) -> tuple[int, float]:
         """Window and weight of the distillation, the loss's own where the recipe names none."""
-        window, weight = PUBLISHED_DISTILLATION if self.loss == "published" else KL_DISTILLATION
+        window, weight = DISTILLATION.get(self.loss, BASELINE)
         return (
             window if self.window is None else self.window,
             weight if self.hhd_weight is None else self.hhd_weight,

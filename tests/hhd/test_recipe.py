@@ -31,7 +31,7 @@ def test_students_and_baselines_differ_in_their_loss_alone(data):
     losses = ("published", "hhd", "ipr", "dsnt", "kd_mse", "kd_kl")
     recipes = [load_recipe(f"{data}_litehrnet18_{loss}").as_dict() for loss in losses]
     free = {"loss", "window", "hhd_weight", "match_gradients", "teacher", "output", "decode"}
-    free |= {"teacher_gate", "teacher_floor", "beta", "coordinate_loss"}
+    free |= {"teacher_gate", "teacher_floor", "beta", "coordinate_loss", "flip_test"}
     for key in set(recipes[0]) - free:
         assert all(recipe[key] == recipes[0][key] for recipe in recipes), key
     for model in ("litehrnet18", "litehrnet30", "mobilenetv2", "shufflenetv2"):
@@ -84,7 +84,7 @@ def test_the_students_of_lspet_differ_in_their_loss_alone():
 def test_the_presets_of_the_losses():
     published, ours = (DistillationLoss(load_recipe(name)).criterion for name in DISTILLING)
     assert published.preset == "published-v1"
-    sigma_two = replace(load_recipe("lspet_kl"), sigma=2.0)
+    sigma_two = replace(load_recipe("lspet_kl"), sigma=2.0, hhd_weight=1.0)
     assert DistillationLoss(sigma_two).criterion.preset == "kl-v1"
     assert ours.preset == "custom"  # its unit is the recipe's sigma
 
@@ -94,7 +94,8 @@ def test_a_loss_has_its_own_window_and_weight():
     published = parse_recipe([*student, "published"])
     assert published.distillation() == (8, 0.5)
     assert DistillationLoss(published).criterion.preset == "published-v1"
-    assert parse_recipe([*student, "kl"]).distillation() == (7, 1.0)
+    assert parse_recipe([*student, "kl"]).distillation() == (7, 10.0)
+    assert parse_recipe([*student, "kd_kl"]).distillation() == (7, 1.0)
     assert parse_recipe([*student, "kl", "--window=5", "--hhd-weight=0"]).distillation() == (5, 0)
 
 

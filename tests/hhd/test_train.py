@@ -106,7 +106,7 @@ def test_the_model_file_says_how_it_was_evaluated(tiny):
     recipe = load_recipe("demo_student", **tiny, decode="local", decode_window=5)
     trained = loop.train(recipe, QUIET)
     card = load_model(Path(recipe.output) / "model.safetensors")[1]
-    assert (card.decode_window, card.flip_test) == (5, "coordinates")
+    assert (card.decode_window, card.flip_test) == (5, "heatmaps")
     assert trained.decoder.card == card
 
 
