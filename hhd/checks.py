@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import isfinite
+from math import inf, isfinite
 from typing import Any
 
 from hhd.text import shown
@@ -19,11 +19,13 @@ def finite(value: Any) -> float | None:
     return number if isfinite(number) else None
 
 
-def check_positive(name: str, value: Any) -> None:
-    """A finite number above 0."""
+def check_positive(name: str, value: Any, most: float = inf) -> None:
+    """A finite number above 0, and up to ``most``."""
     number = finite(value)
     if number is None or number <= 0:
         raise ValueError(f"{name} is {shown(value)}; it takes a positive number")
+    if number > most:
+        raise ValueError(f"{name} is {shown(value)}; it takes a number up to {most:g}")
 
 
 def check_from_zero(name: str, value: Any) -> None:
@@ -40,7 +42,7 @@ def check_share(name: str, value: Any) -> None:
         raise ValueError(f"{name} is {shown(value)}; it takes a share from 0 to 1")
 
 
-def check_sizes(name: str, value: Any, count: int | None = None, most: int = 1 << 13) -> None:
+def check_sizes(name: str, value: Any, count: int | None = None, most: int = 1 << 11) -> None:
     """A tuple of whole numbers from 1 to ``most``, ``count`` of them."""
     whole = isinstance(value, tuple) and all(type(side) is int and side > 0 for side in value)
     if not whole or count not in (None, len(value)):

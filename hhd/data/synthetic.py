@@ -6,7 +6,6 @@ alone.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hhd.data.skeleton import load_skeleton
+from hhd.files import json_text, write_bytes
 
 Array = NDArray[np.float64]
 Image = NDArray[np.uint8]
@@ -64,9 +64,8 @@ def write_dataset(folder: Path, count: int, seed: int) -> Path:
         annotations.append(_annotation(number, sample.joints))
     category = {"id": 1, "name": "person", "keypoints": list(skeleton.joints)}
     path = folder / "annotations.json"
-    path.write_text(
-        json.dumps({"images": images, "annotations": annotations, "categories": [category]})
-    )
+    content = {"images": images, "annotations": annotations, "categories": [category]}
+    write_bytes(path, json_text(content).encode())
     return path
 
 

@@ -23,9 +23,10 @@ def gaussian_maps(
 
     msra (HRNet ``generate_target``, mmpose ``generate_gaussian_heatmaps``): the centre is rounded
     to int(x + .5), the Gaussian ends 3 sigma away, and a joint whose window misses the map loses
-    its weight. dark (``unbiased=True``) keeps the fraction of the centre and draws the Gaussian
-    over the whole map. udp keeps the fraction, and the window around the rounded centre. ``size`` =
-    (width, height).
+    its weight. Where 3 sigma is not whole, as for 1.5, it ends floor(3 sigma) about the centre;
+    upstream truncates the window's corner there and can draw it one pixel off. dark
+    (``unbiased=True``) keeps the fraction of the centre and draws the Gaussian over the whole map.
+    udp keeps the fraction, and the window around the rounded centre. ``size`` = (width, height).
     """
     width, height = size
     center = coords.float()

@@ -138,7 +138,8 @@ def dark_udp(maps: Tensor, kernel: int) -> Tensor:
     """DARK as UDP has it, [B, K, 2]: every peak is refined, at the border on repeated values.
 
     mmpose ``refine_keypoints_dark_udp``: values between .001 and 50, differences of direct
-    neighbours, eps added to the Hessian. A map whose step is not finite keeps its peak.
+    neighbours, eps added to the Hessian. A map whose step is not finite keeps its peak. Refined
+    coordinates are clamped to the map; mmpose lets them leave, far from flat maps.
     """
     maps = maps.float()
     width = maps.shape[3]
@@ -158,7 +159,9 @@ def dark_udp(maps: Tensor, kernel: int) -> Tensor:
     step = (
         torch.stack([yy * gx - xy * gy, xx * gy - xy * gx], dim=-1) / (xx * yy - xy * xy)[..., None]
     )
-    return peak - torch.where(step.isfinite().all(-1, keepdim=True), step, 0)
+    refined = peak - torch.where(step.isfinite().all(-1, keepdim=True), step, 0)
+    limit = refined.new_tensor([width - 1, maps.shape[2] - 1])
+    return refined.clamp(torch.zeros_like(limit), limit)
 
 
 def decode_combined(

@@ -63,8 +63,9 @@ class ModelCard:
                 raise ValueError(
                     f"{name} is {shown(getattr(self, name))}; it takes one of {choices}"
                 )
-        for name in ("padding", "beta", "sigma"):
-            check_positive(name, getattr(self, name))
+        for name in ("padding", "sigma"):
+            check_positive(name, getattr(self, name), most=100)
+        check_positive("beta", self.beta)
         check_sizes("input_size", self.input_size, 2)
         if self.deconv is not None:
             check_sizes("deconv", self.deconv)

@@ -2,7 +2,7 @@
 
 Training code pickles more than tensors: NumPy arrays, configurations, mmengine's message hub with
 its functions. The names by which a pickle calls code are looked up in a short list here, which
-makes tensors; every other one stands for an object that takes whatever it is given and does nothing.
+makes tensors; every other one stands for an object that takes what it is given and does nothing.
 """
 
 from __future__ import annotations

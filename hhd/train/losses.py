@@ -53,10 +53,12 @@ def js_divergence(p: Tensor, q: Tensor) -> Tensor:
 
 
 def weighted_mean(values: Tensor, weight: Tensor) -> Tensor:
-    """Mean of ``values`` [B, K] under ``weight``; 0 if there is no weight."""
+    """Mean of ``values`` [B, K] under ``weight``, of which 0 selects: whatever value stands there
+    counts for nothing; 0 if there is no weight."""
     total = weight.sum()
     nothing = total == 0
-    return torch.where(nothing, 0, (weight * values).sum() / torch.where(nothing, 1, total))
+    summed = (weight * torch.where(weight > 0, values, 0)).sum()
+    return torch.where(nothing, 0, summed / torch.where(nothing, 1, total))
 
 
 class HeatmapLoss:

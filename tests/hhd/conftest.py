@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from kites import Kites
 
 from hhd.data.skeleton import Skeleton, load_skeleton
 from hhd.data.synthetic import write_dataset
@@ -61,3 +62,9 @@ def tiny(people: Path, tmp_path: Path) -> dict[str, Any]:
         "log_every": 1,
         "output": str(tmp_path / "run"),
     }
+
+
+@pytest.fixture
+def kites(tmp_path: Path) -> Kites:
+    """A sound data set of one's own, to be broken."""
+    return Kites(tmp_path / "kites")
