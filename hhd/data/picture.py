@@ -62,8 +62,8 @@ def read_picture(path: Path, size: tuple[int, int] | None = None) -> NDArray[np.
     if size is not None and size not in (stored, stored[::-1]):
         raise ValueError(_other_size(path, stored, size))
     try:
-        # Of a PNG this decodes the whole.
-        orientation = file.getexif().get(ORIENTATION, 1)
+        # Of a PNG this decodes the whole. A TIFF is turned by Pillow itself.
+        orientation = 1 if file.format == "TIFF" else file.getexif().get(ORIENTATION, 1)
         seen = stored[::-1] if orientation in SIDEWAYS else stored
         if size not in (None, seen):
             raise WrongSize(_other_size(path, seen, size, orientation))

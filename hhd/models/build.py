@@ -17,6 +17,7 @@ from hhd.models.shufflenet_v2 import ShuffleNetV2
 from hhd.models.small import SmallPose
 from hhd.models.timm_backbone import TimmBackbone
 from hhd.models.vitpose import ViTPose
+from hhd.text import shown
 
 # SimpleBaseline's three deconvolutions: from stride 32 to stride 4.
 SIMPLE_BASELINE = (256, 256, 256)
@@ -55,7 +56,9 @@ TIMM = "timm/"
 def check_model_name(name: str) -> None:
     """``ValueError`` unless :func:`build_model` knows ``name``; of timm's names timm decides."""
     if name not in MODELS and not str(name).startswith(TIMM):
-        raise ValueError(f"model is {name!r}; it takes one of {', '.join(MODELS)}, or timm/NAME")
+        raise ValueError(
+            f"model is {shown(name)}; it takes one of {', '.join(MODELS)}, or timm/NAME"
+        )
 
 
 def build_model(
