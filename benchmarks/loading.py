@@ -157,7 +157,7 @@ def main() -> int:
             persons = generated(Path(folder))
         else:
             images = options.images or options.annotations.parent / "images"
-            persons = read_annotations(options.annotations, images, skeleton)
+            persons = read_annotations(options.annotations, images, skeleton).require()
         data = CropDataset(
             persons,
             skeleton,

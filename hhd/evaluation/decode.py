@@ -160,8 +160,7 @@ def dark_udp(maps: Tensor, kernel: int) -> Tensor:
         torch.stack([yy * gx - xy * gy, xx * gy - xy * gx], dim=-1) / (xx * yy - xy * xy)[..., None]
     )
     refined = peak - torch.where(step.isfinite().all(-1, keepdim=True), step, 0)
-    limit = refined.new_tensor([width - 1, maps.shape[2] - 1])
-    return refined.clamp(torch.zeros_like(limit), limit)
+    return _onto_map(refined, maps)
 
 
 def decode_combined(
@@ -171,7 +170,7 @@ def decode_combined(
 
     The disks are blurred with 2 ``kernel`` + 1 taps; their peak says which cell's offsets count
     (mmpose ``UDPHeatmap.decode``). Unlike :func:`blur_maps`, mmpose mirrors here at the border
-    (OpenCV's default) and does not rescale.
+    (OpenCV's default) and does not rescale; and its coordinates may leave the map.
     """
     batch, channels, height, width = maps.shape
     parts = maps.float().view(batch, channels // 3, 3, height, width)
@@ -187,7 +186,13 @@ def decode_combined(
     index = (peak[..., 1] * width + peak[..., 0]).long()[..., None]
     offsets = [parts[:, :, axis].flatten(2).gather(2, index).squeeze(-1) for axis in (1, 2)]
     radius = radius_factor * max(width, height)
-    return peak + radius * torch.stack(offsets, dim=-1), disks.amax(dim=(2, 3))
+    refined = peak + radius * torch.stack(offsets, dim=-1)
+    return _onto_map(refined, disks), disks.amax(dim=(2, 3))
+
+
+def _onto_map(coords: Tensor, maps: Tensor) -> Tensor:
+    last = coords.new_tensor([maps.shape[3] - 1, maps.shape[2] - 1])
+    return coords.clamp(torch.zeros_like(last), last)
 
 
 def flip_coords(coords: Tensor, order: Sequence[int], last: float) -> Tensor:

@@ -541,3 +541,66 @@ def test_teachers_that_cannot_teach_are_refused(tmp_path, student):
         Recipe(teacher_model="phone")
     with pytest.raises(ValueError, match="model is 'telephone'; it takes one of"):
         Recipe(loss="kl", teacher="x.pth", teacher_model="telephone")
+
+
+@pytest.mark.parametrize(
+    "prefix",
+    [
+        "module.",
+        "_orig_mod.",
+        "model.",
+        "module._orig_mod.",
+        "model._orig_mod.module.",
+        "module.model.",
+    ],
+)
+def test_prefixes_of_training_code_are_taken_off(tmp_path, student, prefix):
+    path = tmp_path / "last.pth"
+    torch.save({"state_dict": prefixed(prefix, student)}, path)
+    assert read_weights(path).tensors.keys() == student.keys()
+    inner = {k.replace("backbone.", "backbone._orig_mod."): v for k, v in student.items()}
+    torch.save(prefixed(prefix, inner), path)
+    load_weights(build_model("litehrnet18", 16), read_weights(path), "litehrnet18")
+
+
+@pytest.mark.parametrize("said", ["name", "configuration"])
+def test_a_debiased_head_says_what_it_means(tmp_path, capsys, student, said):
+    path = tmp_path / ("ipr_debias.pth" if said == "name" else "epoch_1.pth")
+    grid = {"head.linspace_x": torch.zeros(4, 4), "head.linspace_y": torch.zeros(4, 4)}
+    meta = {"cfg": "head=dict(type='DSNTHead', debias=True, beta=10.)"} if said != "name" else {}
+    torch.save({"meta": meta, "state_dict": {**student, **grid}}, path)
+    out = tmp_path / "x.safetensors"
+    words = ["convert", str(path), "--model=litehrnet18", "--skeleton=mpii16", f"--output={out}"]
+    assert main([*words, "--input-size", "256", "256"]) == 0
+    text = capsys.readouterr().out
+    assert "its head is mmpose's debiased one, which differs from a soft-argmax by a shift" in text
+    assert "(beta 10)" in text
+    assert load_model(out)[1].beta == 10
+    torch.save({"state_dict": {**student, **grid}}, tmp_path / "plain.pth")
+    assert main([words[0], str(tmp_path / "plain.pth"), *words[2:]]) == 0
+    assert "debiased one" not in capsys.readouterr().out
+
+
+def test_a_corrupt_file_repeats_no_advice_to_run_it(tmp_path, student):
+    path = tmp_path / "epoch_1.pth"
+    torch.save({"state_dict": student, "hub": argparse.Namespace(a=1)}, path)
+    whole = path.read_bytes()
+    for data in (
+        whole[:5000],
+        whole[: len(whole) // 2],
+        b"\x80\x02cposix\nsystem\n",
+        b"PK\x03\x04",
+    ):
+        path.write_bytes(data)
+        with pytest.raises(ValueError, match=f"^checkpoint {path} cannot be read: ") as error:
+            read_weights(path)
+        for word in ("weights_only", "Weights only", "trust", "arbitrary code"):
+            assert word not in str(error.value)
+
+
+def test_weights_that_are_not_finite_are_refused(tmp_path, student):
+    path = tmp_path / "diverged.pth"
+    broken = {**student, "head.final_layer.bias": torch.full((16,), float("nan"))}
+    torch.save({"state_dict": broken}, path)
+    with pytest.raises(ValueError, match=r"diverged: head\.final_layer\.bias is not finite"):
+        load_weights(build_model("litehrnet18", 16), read_weights(path), "litehrnet18")

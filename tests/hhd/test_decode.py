@@ -80,12 +80,17 @@ def test_golden_quarter_offset_of_hrnet(golden: Path):
         assert (apart != coords).any(axis=-1).sum() > 2
 
 
+def on_the_input(case):
+    """mmpose's coordinates, which may leave the input where ours stay on its border."""
+    return np.clip(case["arrays"]["keypoints"], 0, case["input_size_wh"])
+
+
 def test_golden_udp_gaussian(golden: Path):
     for case in cases(golden, "decode_udp_gaussian"):
         maps = torch.from_numpy(student_maps(golden, case))
         coords = dark_udp(maps, case["blur_kernel_size"])
         found = case["arrays"]["scores"] > 0
-        error = udp_in_input_pixels(coords, case) - case["arrays"]["keypoints"]
+        error = udp_in_input_pixels(coords, case) - on_the_input(case)
         assert np.abs(error[found]).max() < 1e-3
         assert coords.isfinite().all()
 
@@ -108,7 +113,7 @@ def test_golden_udp_round_trips(golden: Path, kind):
         drawn = (weight[0] > 0) & torch.from_numpy(arrays["scores"] > 0)
         assert drawn.sum() > 8
         np.testing.assert_allclose(score[0][drawn], arrays["scores"][drawn], atol=1e-5)
-        error = udp_in_input_pixels(found[0], case) - arrays["keypoints"]
+        error = udp_in_input_pixels(found[0], case) - on_the_input(case)
         assert np.abs(error[drawn]).max() < 1e-3
 
 
