@@ -26,9 +26,10 @@ bench: $(VENV)/.built
 cuda: $(VENV)/.built-cuda
 	$(BIN)/python -m hhd_kernels.info
 
-# The one library in CPU-only torch, in CUDA torch, and in the oldest torch it supports.
+# The one library in CPU-only torch, in CUDA torch, and in the oldest torch it supports, against
+# whose headers it also compiles.
 load-test: $(VENV)/.built-cuda
-	$(BIN)/python tests/load/environments.py
+	HHD_CUDA=1 $(BIN)/python tests/load/environments.py
 
 # Without a GPU these two say so in a line, before anything is compiled.
 test-gpu: $(VENV)/.installed
