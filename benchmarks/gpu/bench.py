@@ -21,7 +21,9 @@ BACKENDS = {"cuda": ("cuda", "triton"), "cpu": ("cpu",)}
 COPY = "Tensor.copy_"
 LOOP = "official loop (HHD only)"
 CALLS = 10
-"""Calls issued in a row: with eager PyTorch's launches they still fit in the device's queue."""
+"""Calls issued in a row, and fewer of those that launch much: a full queue holds the host up."""
+QUEUE = 900
+"""Launches that a device's queue takes for certain."""
 
 
 def _loss_and_grad(weighted: bool) -> Callable[[Preset, Maps], Call]:
@@ -68,11 +70,15 @@ class Bench:
         return lambda: [lambda maps=maps: call(maps) for maps in self.sets]  # type: ignore[misc]
 
     def times(self, builders: dict[str, Callable[[], list[Call]]]) -> dict[str, Row]:
-        """Median microseconds of a call of each contestant, issued and in a graph."""
+        """What a call of each contestant takes: median microseconds, launches, memory."""
         clock, rounds = self.clock, self.options.rounds
         calls = {name: clock.prepare(build) for name, build in builders.items()}
-        some = {name: (many * CALLS)[:CALLS] for name, many in calls.items()}
-        issued = take_turns({name: partial(clock.issue, few) for name, few in some.items()}, rounds)
+        costs = {name: clock.cost(many[0]) for name, many in calls.items()}
+        some = {}
+        for name, many in calls.items():
+            count = max(1, min(CALLS, QUEUE // max(1, costs[name].launches)))
+            some[name] = partial(clock.issue, (many * CALLS)[:count])
+        issued = take_turns(some, rounds)
         replays = {name: clock.replay(many) for name, many in calls.items()}
         replayed = take_turns(replays, rounds)
         # The graphs' memory goes with them.
@@ -83,19 +89,18 @@ class Bench:
                 "host us": 1e6 * median(each.host for each in issued[name]),
                 "step us": 1e6 * median(each.step for each in issued[name]),
                 "graph us": 1e6 * median(replayed[name]) / len(calls[name]),
+                "launches": costs[name].launches,
+                "peak MiB": costs[name].peak_bytes / 2**20,
             }
             for name in calls
         }
 
-    def row(self, op: Op, by: str, times: Row, call: Call) -> Row:
-        """Times with what follows from them, and what a call costs besides."""
-        cost = self.clock.cost(call)
-        row = {"op": op.name, "by": by, **times}
-        if "graph us" in times:
-            per_second = op.traffic * map_bytes(self.maps) / times["graph us"] * 1e6
-            copied = 2 * map_bytes(self.maps) / self.copy["graph us"] * 1e6
-            row |= {"GB/s": per_second / 1e9, "copy share": per_second / copied}
-        return row | {"launches": cost.launches, "peak MiB": cost.peak_bytes / 2**20}
+    def row(self, op: Op, by: str, times: Row) -> Row:
+        """Times with the traffic that follows from them."""
+        per_second = op.traffic * map_bytes(self.maps) / times["graph us"] * 1e6
+        copied = 2 * map_bytes(self.maps) / self.copy["graph us"] * 1e6
+        share = {"GB/s": per_second / 1e9, "copy share": per_second / copied}
+        return {"op": op.name, "by": by, **times, **share}
 
 
 def check(op: Op, preset: Preset, maps: Maps, backend: str) -> str | None:
@@ -120,8 +125,7 @@ def op_rows(bench: Bench, op: Op, preset: Preset, backend: str) -> Iterator[Row]
         return
     with hk.use_backend(backend):
         build = lambda: [op.build(preset, maps) for maps in bench.sets]  # noqa: E731
-        times = bench.times({backend: build})[backend]
-        yield bench.row(op, backend, times, op.build(preset, bench.maps))
+        yield bench.row(op, backend, bench.times({backend: build})[backend])
 
 
 def joint_rows(bench: Bench, preset: Preset, compiled: bool = False) -> Iterator[Row]:
@@ -139,9 +143,10 @@ def joint_rows(bench: Bench, preset: Preset, compiled: bool = False) -> Iterator
     if compiled:
         runs["torch.compile"] = contestants.compiled(preset)
     times = bench.times({name: bench.calls(run) for name, run in runs.items()})
-    for name, run in runs.items():
-        row = bench.row(JOINT_LIVE, name, times[name], bench.calls(run)()[0])
-        yield row | {"x fused": times[name]["graph us"] / times[backend]["graph us"]}
+    for name in runs:
+        yield bench.row(JOINT_LIVE, name, times[name]) | {
+            "x fused": times[name]["graph us"] / times[backend]["graph us"]
+        }
 
 
 def compiled_rows(bench: Bench, preset: Preset) -> Iterator[Row]:
@@ -154,4 +159,4 @@ def loop_rows(bench: Bench, preset: Preset) -> Iterator[Row]:
     call = bench.calls(contestants.looped(preset))()[0]
     call()
     seconds = bench.clock.once(call)
-    yield bench.row(JOINT_LIVE, LOOP, {"step us": 1e6 * seconds}, call)
+    yield {"op": JOINT_LIVE.name, "by": LOOP, "step us": 1e6 * seconds}

@@ -65,7 +65,7 @@ class Gpu:
         return run
 
     def issue(self, calls: list[Call]) -> Issue:
-        """Calls one after the other, few enough to lie in the device's queue all at once."""
+        """Calls one after the other; all their launches must fit in the device's queue."""
         with torch.cuda.stream(self.stream):
             torch.cuda.synchronize()
             start = perf_counter()
