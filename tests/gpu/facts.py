@@ -8,7 +8,7 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-PACKAGES = ("torch", "triton", "numpy", "pytest", "hypothesis", "pytest-xdist", "setuptools")
+PACKAGES = ("torch", "triton", "numpy", "pytest", "hypothesis")
 
 
 def installed(package: str) -> str | None:

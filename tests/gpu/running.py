@@ -29,7 +29,6 @@ def run(
     *,
     cwd: Path,
     env: Mapping[str, str],
-    quiet: bool = False,
 ) -> int | None:
     """The exit status; None where the limit ended the command and all that it had started."""
     with (
@@ -46,7 +45,7 @@ def run(
             start_new_session=True,
         ) as process,
     ):
-        reader = Thread(target=_tee, args=(process.stdout, file, quiet), daemon=True)
+        reader = Thread(target=_tee, args=(process.stdout, file), daemon=True)
         reader.start()
         _running.add(process.pid)
         try:
@@ -69,12 +68,11 @@ def stop_all() -> None:
         _signal(group, signal.SIGKILL)
 
 
-def _tee(source: IO[str], file: IO[str], quiet: bool) -> None:
+def _tee(source: IO[str], file: IO[str]) -> None:
     for line in source:
         file.write(line)
         file.flush()
-        if not quiet:
-            say(line.rstrip("\n"))
+        say(line.rstrip("\n"))
 
 
 def _signal(group: int, number: int) -> None:

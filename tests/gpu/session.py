@@ -52,7 +52,7 @@ class Session:
         """Seconds that a command may take now."""
         return self._end - time.monotonic()
 
-    def run(self, *command: object, log: str, quiet: bool = False, **env: str) -> int | None:
+    def run(self, *command: object, log: str, **env: str) -> int | None:
         """A command's exit status, None where the limit ended it; its output is in `log` too."""
         path = [str(ROOT), str(TESTS), os.environ.get("PYTHONPATH", "")]
         settings = {
@@ -69,7 +69,7 @@ class Session:
             "PYTHONDONTWRITEBYTECODE": "1",
             **env,
         }
-        return running.run(command, self.out / log, self.left(), cwd=ROOT, env=chosen, quiet=quiet)
+        return running.run(command, self.out / log, self.left(), cwd=ROOT, env=chosen)
 
     def python(self, *arguments: object, log: str, **env: str) -> int | None:
         return self.run(sys.executable, *arguments, log=log, **env)

@@ -4,7 +4,10 @@ A stage is done (True), failed or ended at its limit (False), or left out (the r
 """
 
 import importlib.util
+import os
+import re
 import sys
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
@@ -14,18 +17,27 @@ from gpu.session import Session
 
 Result = bool | str
 
-PYTEST = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "gpu.outcomes", "--maxfail=25")
+PYTEST = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "gpu.parts", "--maxfail=25")
 SANITIZERS = ("memcheck", "racecheck", "initcheck", "synccheck")
-WORKERS = 8
+NO_TESTS = 5
+"""pytest's exit status where it was given none."""
 
 
-def pytest(session: Session, name: str, *arguments: str, **env: str) -> Result:
-    """Tests, over several processes where pytest-xdist is installed."""
-    spread = importlib.util.find_spec("xdist") and not session.small
-    workers = ("-n", str(WORKERS)) if spread else ()
-    outcomes = {"HHD_TEST_OUTCOMES": str(session.out / f"{name}.outcomes.txt")}
-    status = session.python(*PYTEST, *workers, *arguments, log=f"{name}.log", **outcomes, **env)
-    return status == 0
+def pytest(session: Session, name: str, *arguments: str, parts: int = 1, **env: str) -> Result:
+    """Tests, shared by some processes side by side."""
+    outcomes = session.out / f"{name}.outcomes.txt"
+    env["HHD_TEST_OUTCOMES"] = str(outcomes)
+
+    def run(part: int) -> int | None:
+        log = f"{name}.{part}.log" if parts > 1 else f"{name}.log"
+        return session.python(*PYTEST, *arguments, log=log, HHD_TEST_PART=f"{part}/{parts}", **env)
+
+    outcomes.write_text("")
+    with ThreadPoolExecutor(parts) as pool:
+        done = set(pool.map(run, range(parts)))
+    words = Counter(re.findall(r"^(passed|failed|skipped) \d", outcomes.read_text(), re.M))
+    session.say(", ".join(f"{count} {word}" for word, count in words.items()) or "no tests ran")
+    return bool(words) and done <= {0, NO_TESTS}
 
 
 def alive(session: Session) -> Result:
@@ -46,7 +58,7 @@ def tests(session: Session) -> Result:
     if session.small:
         chosen = ["tests/gpu/test_launches.py"]
     ignored = "--ignore=tests/gpu/test_first_light.py"
-    return pytest(session, "b-tests", ignored, *chosen)
+    return pytest(session, "b-tests", ignored, *chosen, parts=at_most(8, session))
 
 
 def sanitize(session: Session) -> Result:
@@ -116,7 +128,12 @@ def triton(session: Session) -> Result:
             *(("-k", "soft_argmax and float32 and contiguous") if session.small else ()),
             chosen[0],
         ]
-    return pytest(session, "f-triton", *chosen, **env)
+    return pytest(session, "f-triton", *chosen, parts=at_most(14, session), **env)
+
+
+def at_most(parts: int, session: Session) -> int:
+    """No more processes than cores."""
+    return 1 if session.small else min(parts, len(os.sched_getaffinity(0)))
 
 
 class Stage(NamedTuple):

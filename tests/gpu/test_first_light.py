@@ -52,7 +52,7 @@ def test_rehearsal(tmp_path: Path) -> None:
     env = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
-    lines = [line for line in (tmp_path / "first_light.txt").read_text().splitlines()]
+    lines = (tmp_path / "first_light.txt").read_text().splitlines()
     ends = [line.split() for line in lines if line[:2] in {f"{name} " for name in stages.STAGES}]
     assert [(end[0], end[1]) for end in ends] == [
         *((name, "passed") for name in "abcd"),
@@ -152,6 +152,18 @@ def test_without_a_library_or_a_compiler(session: Session, monkeypatch: pytest.M
         "library: building, as it is not built",
         f"library: no nvcc is here; {library.BEFOREHAND}",
     ]
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_parts_are_all_the_tests(session: Session, tmp_path: Path, fails: bool) -> None:
+    """Two parts, and one of them may have none."""
+    session.facts["gpu"] = None
+    file = tmp_path / "test_few.py"
+    file.write_text("def test_a(): pass\n" + ("def test_b(): assert 1 == 2\n" if fails else ""))
+    arguments = ("--rootdir", str(tmp_path), "--confcutdir", str(tmp_path), str(file))
+    assert stages.pytest(session, "few", *arguments, parts=2) is not fails
+    assert set(told(session)[-1].split(", ")) == {"1 passed", *(["1 failed"] if fails else [])}
+    assert ("assert 1 == 2" in (session.out / "few.outcomes.txt").read_text()) is fails
 
 
 def test_what_is_not_installed_is_said(session: Session) -> None:
