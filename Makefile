@@ -1,5 +1,5 @@
-# Every target sets up what it needs: .venv with the pinned requirements, and the build. CUDA kernels
-# take minutes to compile: `make cuda` builds them too, the others do where HHD_CUDA=1 is set.
+# Every target but gpu sets up what it needs: .venv with the pinned requirements, and the build. CUDA
+# kernels take minutes to compile: `make cuda` builds them too, the others where HHD_CUDA=1 is set.
 PYTHON ?= python3
 VENV := .venv
 HHD_SHARED ?= ../shared
@@ -8,7 +8,7 @@ SOURCES := $(shell find csrc -type f) CMakeLists.txt setup.py pyproject.toml
 CXX_FILES = $(shell find csrc tests -name '*.cpp' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh')
 export HHD_CUDA ?= 0
 
-.PHONY: demo test overfit bench cuda load-test test-gpu bench-gpu support lint format clean
+.PHONY: demo test overfit bench cuda load-test gpu support lint format clean
 
 demo: $(VENV)/.built
 	$(BIN)/hhd demo --output runs/demo
@@ -26,19 +26,16 @@ bench: $(VENV)/.built
 cuda: $(VENV)/.built-cuda
 	$(BIN)/python -m hhd_kernels.info
 
-# The one library in CPU-only torch, in CUDA torch, and in the oldest torch it supports.
+# The one library in CPU-only torch, in CUDA torch, and in the oldest torch it supports, against
+# whose headers it also compiles.
 load-test: $(VENV)/.built-cuda
-	$(BIN)/python tests/load/environments.py
+	HHD_CUDA=1 $(BIN)/python tests/load/environments.py
 
-# Without a GPU these two say so in a line, before anything is compiled.
-test-gpu: $(VENV)/.installed
-	@! $(BIN)/python tests/gpu/present.py || ( \
-	  $(MAKE) $(VENV)/.built-cuda && \
-	  HHD_TEST_DEVICE=cuda $(BIN)/python -m pytest tests/kernels tests/gpu )
-
-bench-gpu: $(VENV)/.installed
-	@! $(BIN)/python tests/gpu/present.py || ( \
-	  $(MAKE) $(VENV)/.built-cuda && $(BIN)/python -m benchmarks.gpu )
+# On a machine with a GPU, by its own Python: no .venv, no network. Without a GPU a rehearsal.
+OUT ?= build/gpu
+STAGE ?= a b c d e f
+gpu:
+	$(PYTHON) tests/gpu/first_light.py --out $(OUT) --stages $(STAGE)
 
 # docs/support.md, from the tests that compare with the oracle.
 support: $(VENV)/.built

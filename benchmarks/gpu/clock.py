@@ -2,15 +2,15 @@
 
 import random
 from collections.abc import Callable, Sequence
-from statistics import median
 from time import perf_counter
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
 Call = Callable[[], Sequence[Tensor]]
+T = TypeVar("T")
 
 
 class Cost(NamedTuple):
@@ -19,6 +19,15 @@ class Cost(NamedTuple):
     launches: int
     peak_bytes: int
     """Memory beyond that held before, outputs included; 0 on the CPU."""
+
+
+class Issue(NamedTuple):
+    """Seconds of one call among several, without a graph."""
+
+    host: float
+    """Until the next could be issued."""
+    step: float
+    """With the device's work."""
 
 
 class Gpu:
@@ -54,6 +63,18 @@ class Gpu:
             return start.elapsed_time(end) / 1e3
 
         return run
+
+    def issue(self, calls: list[Call]) -> Issue:
+        """Calls one after the other; all their launches must fit in the device's queue."""
+        with torch.cuda.stream(self.stream):
+            torch.cuda.synchronize()
+            start = perf_counter()
+            for call in calls:
+                call()
+            issued = perf_counter() - start
+            torch.cuda.synchronize()
+            done = perf_counter() - start
+        return Issue(issued / len(calls), done / len(calls))
 
     def once(self, call: Call) -> float:
         """Seconds of a call that waits for the host in between, which no graph holds."""
@@ -91,6 +112,10 @@ class Rehearsal:
     def replay(self, calls: list[Call]) -> Callable[[], float]:
         return lambda: sum(self.once(call) for call in calls)
 
+    def issue(self, calls: list[Call]) -> Issue:
+        seconds = sum(self.once(call) for call in calls) / len(calls)
+        return Issue(seconds, seconds)
+
     def once(self, call: Call) -> float:
         start = perf_counter()
         call()
@@ -103,11 +128,11 @@ class Rehearsal:
         return Cost(ours, 0)
 
 
-def medians(replays: dict[str, Callable[[], float]], calls: int, rounds: int) -> dict[str, float]:
-    """Seconds of one call of each contestant, in turns; every replay makes so many calls."""
-    seconds: dict[str, list[float]] = {name: [] for name in replays}
+def take_turns(turns: dict[str, Callable[[], T]], rounds: int) -> dict[str, list[T]]:
+    """What each contestant's turns give, in a new order every round."""
+    found: dict[str, list[T]] = {name: [] for name in turns}
     order = random.Random(0)
     for _ in range(rounds):
-        for name in order.sample(list(replays), len(replays)):
-            seconds[name].append(replays[name]() / calls)
-    return {name: median(found) for name, found in seconds.items()}
+        for name in order.sample(list(turns), len(turns)):
+            found[name].append(turns[name]())
+    return found

@@ -31,7 +31,7 @@ int32_t Cuda::device_of(const Tensor& t) {
 cuda::Stream Cuda::current_stream(int32_t device) {
   static const CurrentStream function = find_current_stream();
   cuda::Stream stream = nullptr;
-  STABLE_TORCH_ERROR_CODE_CHECK(function(device, &stream));
+  TORCH_ERROR_CODE_CHECK(function(device, &stream));
   return stream;
 }
 

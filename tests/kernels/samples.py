@@ -1,7 +1,8 @@
 """What the tests of `hhd_kernels` draw from: backends, dtypes, layouts, maps and targets.
 
 HHD_TEST_DEVICE=cuda makes a GPU torch's default device, and runs the same tests there;
-TRITON_INTERPRET=1 runs them on the Triton kernels in Triton's interpreter, which is on the CPU.
+TRITON_INTERPRET=1 runs them on the Triton kernels in Triton's interpreter, which is on the CPU;
+HHD_TEST_BACKENDS=cuda leaves the device's other backends out.
 """
 
 import os
@@ -25,6 +26,10 @@ INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 BACKENDS = {"cpu": ["reference", "cpu"], "cuda": ["reference", "cuda", "triton"]}[DEVICE]
 if INTERPRETED:
     BACKENDS = ["triton"]
+if CHOSEN := os.environ.get("HHD_TEST_BACKENDS", "").split():
+    if unknown := sorted({*CHOSEN} - {*BACKENDS}):
+        raise ValueError(f"HHD_TEST_BACKENDS has {unknown}; it takes some of {BACKENDS}")
+    BACKENDS = CHOSEN
 FUSED = [name for name in BACKENDS if name != "reference"]
 
 DTYPES = [torch.float32, torch.float16, torch.bfloat16, torch.float64]

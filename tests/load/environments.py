@@ -3,10 +3,14 @@
 The CPU-only one is the development environment's, where that is one; the others lie in environments
 of their own. What pip is configured with decides where the wheels come from; the CUDA builds take
 gigabytes. The environments stay in build/load-test, so that a second run takes a minute.
+
+The library was built against the development environment's headers; whether it can be built against
+the oldest torch's is looked at too, in all sources that include them.
 """
 
 import json
 import re
+import runpy
 import subprocess
 import sys
 import time
@@ -16,6 +20,11 @@ from typing import NamedTuple
 import torch
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests"))
+
+import commands  # noqa: E402
+from load import names  # noqa: E402
+
 FOLDER = ROOT / "build" / "load-test"
 CUDA, OLDEST = "torch==2.14.1", "torch==2.10.0"
 NEEDS = ("numpy", "pytest", "hypothesis")
@@ -103,11 +112,48 @@ def check(name: str, python: Path | str) -> Row:
     )
 
 
+def build_errors(python: Path | str) -> list[str]:
+    """What stops a build, CUDA kernels included, against one torch's headers."""
+    if isinstance(python, str):
+        return [python]
+    build = FOLDER / "headers"
+    try:
+        commands.run(
+            *("cmake", "-S", ROOT, "-B", build, "-G", "Ninja"),
+            *("-DCMAKE_EXPORT_COMPILE_COMMANDS=ON", "-DHHD_HOST=OFF"),
+            *(f"-DPython_EXECUTABLE={python}", *cuda_options()),
+        )
+    except RuntimeError as error:
+        return [str(error)]
+    torch_facing = {str(path) for path in names.sources()}
+    errors = []
+    for entry in json.loads((build / "compile_commands.json").read_text()):
+        if entry["file"] in torch_facing:
+            command = f"{entry['command']} -fsyntax-only"
+            done = subprocess.run(
+                command, shell=True, cwd=entry["directory"], capture_output=True, text=True
+            )
+            errors += [done.stderr] if done.returncode else []
+    (include,) = python.parents[1].glob("lib/python*/site-packages/torch/include")
+    if names.names_of(include) != names.listed():
+        errors.append(f"{names.LIST.name} is not what {names.__name__} writes of {include}")
+    return errors
+
+
+def cuda_options() -> list[str]:
+    """CMake's options for the nvcc that setup.py finds."""
+    return runpy.run_path(str(ROOT / "setup.py"))["cuda_options"]()
+
+
 def main() -> int:
+    oldest = environment("oldest", OLDEST)
+    errors = build_errors(oldest)
+    print(*errors, sep="\n", end="")
+    print(f"against {OLDEST}'s headers: {'does not compile' if errors else 'compiles'}")
     rows = [
         check("CPU-only", cpu_only()),
         check("CUDA", environment("CUDA", CUDA)),
-        check("oldest", environment("oldest", OLDEST)),
+        check("oldest", oldest),
     ]
     size = (ROOT / "hhd_kernels" / "libhhd_kernels.so").stat().st_size
     table = [("environment", "torch", "its CUDA", "loads", "kernels", "CPU ops"), *rows]
@@ -115,7 +161,7 @@ def main() -> int:
     print(f"libhhd_kernels.so, {size / 2**20:.1f} MiB")
     for row in table:
         print("  ".join(str(row[i]).ljust(width) for i, width in enumerate(widths)).rstrip())
-    return 0 if all(row.right for row in rows) else 1
+    return 0 if not errors and all(row.right for row in rows) else 1
 
 
 if __name__ == "__main__":

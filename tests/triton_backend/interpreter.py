@@ -18,6 +18,7 @@ MAPS_OF_A_PROGRAM = 32
 def repair() -> None:
     """Round to bfloat16 as GPUs do, and interpret many times faster."""
     _round_to_nearest_even()
+    _number_of_one_element()
     _patch_once_a_launch()
     _few_programs()
 
@@ -49,6 +50,17 @@ def _round_to_nearest_even() -> None:
         return np.where(np.isnan(source), np.uint32(0x7FC0), nearest).astype(np.uint16)
 
     interpreter._convert_float = rounded
+
+
+def _number_of_one_element() -> None:
+    """A `range` of a kernel's: Triton before 3.9 asks NumPy from 2.4 for what it refuses."""
+    patch = interpreter._patch_lang_tensor
+
+    def patched(tensor: Any, scope: Any) -> None:
+        patch(tensor, scope)
+        scope.set_attr(tensor, "__index__", lambda self: int(self.handle.data.item()))
+
+    interpreter._patch_lang_tensor = patched
 
 
 def _patch_once_a_launch() -> None:
