@@ -26,7 +26,7 @@ def crop(
 
     Args:
         maps: [B, K, H, W].
-        centers: (x, y) in heatmap pixels, [B, K, 2].
+        centers: (x, y) in heatmap pixels, [B, K, 2]. One that is not finite is outside the map.
         window: (rows, columns); it may be larger than the map.
         sampling: "nearest": from the integer centre c = floor(s + 0.5), rows c - rows//2 onwards.
             "bilinear": symmetric about the sub-pixel centre, position n at s - (rows-1)/2 + n.
@@ -114,6 +114,8 @@ def place(
 
 
 def _axis(center: Tensor, size: int, length: int, sampling: int, border: int) -> Axis:
+    # Where the whole window is outside: a weight of NaN would reach the gradient.
+    center = torch.where(center.isfinite(), center, -(size + length + 1.0))
     if sampling == Sampling.NEAREST:
         first = (center + 0.5).floor() - size // 2
     else:

@@ -87,15 +87,17 @@ def hhd_loss(
             window gives 0; a student mass that is exactly 0 counts as the smallest normal float32.
         locate: where the student's window lies, see `locate_student`.
         sampling, border: see `crop`; they must be those of the targets. With border="skip" a joint
-            whose window leaves the map, the student's or the teacher's, contributes 0.
+            whose window leaves the map, the student's or the teacher's, contributes 0; that of a
+            centre that is not finite does.
         reduction: "mean": sum w l / sum w, 0 if the given weights sum to 0. "official":
             sum w l / B.
         eps: smallest divisor of the student's normalisation.
 
     Returns:
         A scalar, float32 (float64 for float64 logits). Differentiable once, in `student_logits`
-        only. It is NaN if a joint of weight other than 0 has a NaN or +inf in its map or window, or
-        a map of -inf throughout; so is then that map's gradient, and no other's.
+        only. It is NaN if a joint that contributes has a NaN or +inf in its map, a map of -inf
+        throughout, or targets that are not finite, centre or window (the confidence is not read);
+        then that map's whole gradient is NaN, and no other's.
     """
     options = hhd_options(beta, normalize, divergence, locate, sampling, border, reduction, eps)
     return loss_of(student_logits, targets, weight, options)
@@ -166,6 +168,7 @@ class Pair:
         windows = targets.windows.detach().to(dtype)
         self.windows = torch.where(self.selected[..., None, None], windows, 0)
         centers = torch.where(self.selected[..., None], targets.centers.detach().to(dtype), 0)
+        self.known = centers.isfinite().all(-1) & self.windows.isfinite().flatten(2).all(-1)
 
         size = (windows.shape[2], windows.shape[3])
         student_centers = student_reference(
@@ -187,6 +190,7 @@ class Pair:
             losses = (a - self.windows).square().sum(dim=(2, 3))
         else:
             losses = self.kl(log_softmax(maps, options.beta))
+        losses = spread_nan(torch.where(self.known, losses, torch.nan), maps)
         return reduce(losses, self.weight, self.selected, options.reduction, maps.shape[0])
 
     def kl(self, log_p: Tensor) -> Tensor:
@@ -241,6 +245,13 @@ def log_sum(x: Tensor, dim: int) -> Tensor:
     total = (x - torch.where(empty, 0, largest)).exp().sum(dim, keepdim=True)
     total = torch.where(empty, -torch.inf, largest + torch.where(empty, 1, total).log())
     return total.squeeze(dim)
+
+
+def spread_nan(losses: Tensor, maps: Tensor) -> Tensor:
+    """The same losses [B, K]; the gradient of one that is NaN is NaN throughout its map."""
+    unknown = losses.isnan()
+    factor = torch.where(unknown, torch.nan, 1.0).to(maps.dtype)
+    return torch.where(unknown, factor * maps.sum(dim=(2, 3)), losses)
 
 
 def reduce(

@@ -15,6 +15,7 @@ from hhd_kernels.hhd_loss import (
     hhd_options,
     reduce,
     select,
+    spread_nan,
 )
 from hhd_kernels.loss_autograd import call, loss_autograd
 from hhd_kernels.normalize import accumulator, log_softmax
@@ -96,8 +97,8 @@ def joint_loss(
     Args:
         student_logits: S, [B, K, H, W].
         targets: see `hhd_loss`.
-        target_coords: (x, y) in heatmap pixels, [B, K, 2]; None leaves the coordinate term 0. It
-            may be NaN where the weight is 0.
+        target_coords: (x, y) in heatmap pixels, [B, K, 2]; None leaves the coordinate term 0. Where
+            the weight is not 0, one that is not finite makes the loss and its map's gradient NaN.
         weight: of the coordinate term, [B, K], non-negative; None is ones. Weights select, see
             `hhd_loss`.
         teacher_weight: of the distillation term, [B, K]; None takes `weight`.
@@ -259,11 +260,13 @@ def reference(inputs: JointInputs) -> JointLoss:
     coordinate_weight = ones if weight is None else weight.detach().to(maps.dtype)
     labelled = coordinate_weight != 0
 
-    p = log_softmax(maps if weight is None else select(maps, labelled), hhd.beta).exp()
+    labelled_maps = maps if weight is None else select(maps, labelled)
+    p = log_softmax(labelled_maps, hhd.beta).exp()
     coords = expectation(p)
     coordinate_term = maps.new_zeros(())
     if target_coords is not None:
         losses = _coordinate_losses(coords, target_coords, labelled, inputs)
+        losses = spread_nan(losses, labelled_maps)
         count = losses.numel()
         coordinate_term = reduce(losses, coordinate_weight, labelled, hhd.reduction, count)
     hhd_term = pair.loss(maps)
@@ -298,6 +301,7 @@ def _coordinate_losses(
     """The coordinate loss per joint, [B, K]."""
     # An unselected target may be NaN: its difference is a plain 0 instead.
     target = torch.where(selected[..., None], target.detach().to(coords.dtype), coords.detach())
+    target = torch.where(target.isfinite(), target, torch.nan)
     x, y = (coords - target).unbind(-1)
     unit_x, unit_y = inputs.units
     d = torch.stack((x * (1 / unit_x), y * (1 / unit_y)), dim=-1)

@@ -56,8 +56,10 @@ def locate_student(
         "published": s = trunc(c/(c-1) (t - 1/(2c))) with c = sum exp(S), without beta; t where
             c <= 1 or c is not finite, and never off the map by more than the window allows.
         "debiased": the peak of a student whose *expectation* is t. Per axis of length L,
-            s = (t - r (L-1)/2) / (1-r), r <= 0.5 the background's share of the softmax mass;
-            |s - t| is at most half the window, and s stays on the map.
+            s = (t - r (L-1)/2) / (1-r), r <= 0.5 the background's share of the softmax mass, and
+            exactly t in the middle of the map; |s - t| is at most half the window, and s stays on
+            the map.
+        A coordinate of t that is not finite stays what it is.
 
     Args:
         logits: S, [B, K, H, W].
@@ -153,7 +155,7 @@ def _published(maps: Tensor, t: Tensor, window: tuple[int, int]) -> Tensor:
     # An even window may start on the line past the border: its last half is then the map's end.
     furthest = last + s.new_tensor((window[1] % 2 == 0, window[0] % 2 == 0))
     s = torch.where((s >= 0) & (s <= furthest), s, s.clamp(torch.zeros_like(last), last))
-    return torch.where((c > 1) & c.isfinite(), s, t.double()).to(maps.dtype)
+    return torch.where((c > 1) & c.isfinite() & t.isfinite(), s, t.double()).to(maps.dtype)
 
 
 def _debiased(maps: Tensor, t: Tensor, beta: float, window: tuple[int, int]) -> Tensor:
@@ -167,8 +169,10 @@ def _debiased(maps: Tensor, t: Tensor, beta: float, window: tuple[int, int]) -> 
     r = torch.where(inside == pixels, 0, r).nan_to_num(0).clamp(0, MAX_BACKGROUND)[..., None]
     middle = t.new_tensor(((width - 1) / 2, (height - 1) / 2))
     reach = t.new_tensor((window[1] / 2, window[0] / 2))
-    s = (t - r * middle) / (1 - r)
-    return _onto_map(s.clamp(t - reach, t + reach), maps)
+    # Written so that the middle of the map stays where it is, exactly.
+    s = t + (t - middle) * (r / (1 - r))
+    s = _onto_map(s.clamp(t - reach, t + reach), maps)
+    return torch.where(t.isfinite(), s, t)
 
 
 def _onto_map(centers: Tensor, maps: Tensor) -> Tensor:

@@ -9,13 +9,13 @@ namespace hhd::HHD_ISA {
 
 // The gradient with respect to the logits S, with e = exp(beta (S - max)):
 //   e (constant + slope_x x + slope_y y + uncovered (1 - cover)) + linear f(S) + patch,
-// f the derivative of the norm (S, sign S, or 1 where S > 0). Patch and cover are confined to
-// rows [first, last).
+// f the derivative of the norm (S / norm, sign S, or 1 where S > 0). Patch and cover are confined
+// to rows [first, last).
 template <class A>
 struct Gradient {
   A constant, slope_x, slope_y;
   A uncovered;
-  A linear;
+  A linear, inverse_norm;
   int64_t first, last;
 };
 
@@ -385,10 +385,9 @@ class WindowedSse {
     }
     if (kind_ == Normalize::kSoftmax) {
       g.constant -= factor * beta_ * dot_;
-    } else if (kind_ == Normalize::kL2) {
-      g.linear = floored_ ? 0 : -factor * dot_ / divisor_;
     } else if (kind_ != Normalize::kNone) {
       g.linear = floored_ ? 0 : -factor * dot_;
+      g.inverse_norm = 1 / divisor_;
     }
   }
 

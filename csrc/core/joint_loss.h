@@ -45,9 +45,9 @@ HHD_INLINE CoordinateTerm<A> coordinate_term(const LossArgs& args, A dx, A dy) {
 enum class Linear { kNone, kValue, kSign, kStep };
 
 template <Linear kLinear, class A>
-HHD_INLINE Vec<A> norm_slope(Vec<A> s) {
+HHD_INLINE Vec<A> norm_slope(Vec<A> s, Vec<A> inverse_norm) {
   const Vec<A> one = splat(A(1));
-  if constexpr (kLinear == Linear::kValue) return s;
+  if constexpr (kLinear == Linear::kValue) return s * inverse_norm;
   if constexpr (kLinear == Linear::kSign) return s > 0 ? one : (s < 0 ? -one : s);
   return s > 0 ? one : Vec<A>{};
 }
@@ -60,11 +60,11 @@ HHD_INLINE void write_gradient_rows(const Gradient<A> g, const Plane<A> map, con
                                     const HhdBuffers<A>& buffers, Length padded,
                                     const MapWriter<A> writer) {
   const A* cover_x = frame.x.cover;
-  const Vec<A> slope_x = splat(g.slope_x), linear = splat(g.linear);
-  const Vec<A> uncovered = splat(g.uncovered);
+  const Vec<A> slope_x = splat(g.slope_x), uncovered = splat(g.uncovered);
+  const Vec<A> linear = splat(g.linear), inverse_norm = splat(g.inverse_norm);
   const auto add_linear = [&](const A* s, Vec<A> v) {
     if constexpr (kLinear == Linear::kNone) return v;
-    return v + linear * norm_slope<kLinear, A>(load(s));
+    return v + linear * norm_slope<kLinear, A>(load(s), inverse_norm);
   };
   for (int64_t i = 0; i < map.height; ++i) {
     const A* s_row = map.row(i);
@@ -170,17 +170,21 @@ class JointLoss {
     if (w != 0) add_coordinate_term(unit, j, n, w, p, g);
     const bool distils = w_hhd != 0 && add_hhd_term(unit, j, n, w_hhd, map, sums, p, g);
     if (w == 0 && !distils) return no_gradient(unit, j);
-    if (has_grad) write_map(unit, j, map, p, g);
+    if (!has_grad) return;
+    const double loss = views_.coordinate_terms[n] + views_.hhd_terms[n];
+    if (is_nan(loss)) return writer_.fill_map(unit, j, static_cast<A>(loss));
+    write_map(unit, j, map, p, g);
   }
 
   HHD_INLINE void no_gradient(const Unit& unit, int64_t j) {
-    if (views_.grad.data != nullptr) writer_.zero_map(unit, j);
+    if (views_.grad.data != nullptr) writer_.fill_map(unit, j, A(0));
   }
 
   HHD_INLINE void add_coordinate_term(const Unit& unit, int64_t j, int64_t n, A w,
                                       const Softmax<A>& p, Gradient<A>& g) {
     const Point<A> target = point(views_.target_coords, unit, j);
-    const CoordinateTerm<A> term = coordinate_term(args_, p.x - target.x, p.y - target.y);
+    const CoordinateTerm<A> term =
+        coordinate_term(args_, p.x - finite_or_nan(target.x), p.y - finite_or_nan(target.y));
     views_.coordinate_terms[n] = static_cast<double>(w) * static_cast<double>(term.loss);
     const A factor =
         static_cast<A>(args_.coordinate_scale * static_cast<double>(w) * args_.beta) / p.sum;
@@ -199,7 +203,10 @@ class JointLoss {
     if (!same) teacher_.place(t.x, t.y);
     const WindowFrame<A>& teacher = same ? student_ : teacher_;
     if (teacher.skipped() || student_.skipped()) return false;
-    read_teacher(unit, j);
+    if (!read_teacher(unit, j) || !is_finite(t.x) || !is_finite(t.y)) {
+      views_.hhd_terms[n] = __builtin_nan("");
+      return true;
+    }
     const A beta = static_cast<A>(args_.beta);
     const A scale = static_cast<A>(args_.hhd_scale * static_cast<double>(w));
     const auto take = [&](const auto& term) {
@@ -228,7 +235,17 @@ class JointLoss {
     }
   }
 
-  HHD_INLINE void read_teacher(const Unit& unit, int64_t j) {
+  // False where a cell is not finite.
+  HHD_INLINE bool read_teacher(const Unit& unit, int64_t j) {
+    read_window(unit, j);
+    Vec<A> zero{};
+    for (int64_t n = 0; n < buffers_.padded_cells; n += kLanes<A>) {
+      zero += load(buffers_.teacher() + n) - load(buffers_.teacher() + n);
+    }
+    return sum_lanes<A>(zero) == 0;
+  }
+
+  HHD_INLINE void read_window(const Unit& unit, int64_t j) {
     const View& v = views_.windows;
     const int64_t height = args_.window.height, width = args_.window.width;
     const int64_t offset = offset_of(v, unit.b, unit.k + j);

@@ -25,7 +25,7 @@ HHD_INLINE Point<A> teacher_center(const Plane<A>& map, const MapSums<A>& sums, 
 
 // The official shift, trunc(c / (c - 1) (t - 1 / (2 c))), in float64.
 HHD_INLINE double published_shift(double t, double mass, int64_t length, int64_t cells) {
-  if (!(mass > 1) || !is_finite(mass)) return t;
+  if (!(mass > 1) || !is_finite(mass) || !is_finite(t)) return t;
   const double s = __builtin_trunc(mass / (mass - 1) * (t - 1 / (2 * mass)));
   const double last = static_cast<double>(cells % 2 == 0 ? length : length - 1);
   return s >= 0 && s <= last ? s : clamp_to(s, 0.0, static_cast<double>(length - 1));
@@ -72,12 +72,13 @@ HHD_INLINE Point<A> published_center(const Plane<A>& map, const MapSums<A>& sums
 }
 
 // The closed form: an expectation at t that a background of share r pulls to the map's middle
-// comes from a mode at (t - r (L - 1) / 2) / (1 - r).
+// comes from a mode at (t - r (L - 1) / 2) / (1 - r), written so that the middle itself stays.
 template <class A>
 HHD_INLINE A debiased_shift(A t, A r, int64_t length, int64_t cells) {
+  if (!is_finite(t)) return t;
   const A middle = static_cast<A>(length - 1) / 2;
   const A reach = static_cast<A>(cells) / 2;
-  const A s = clamp_to((t - r * middle) / (1 - r), t - reach, t + reach);
+  const A s = clamp_to(t + (t - middle) * (r / (1 - r)), t - reach, t + reach);
   return clamp_to(s, A(0), static_cast<A>(length - 1));
 }
 

@@ -332,10 +332,10 @@ class Writer {
     return {v_, offset, scratch_.get() + j * plane_size<A>(v_), padded_, false};
   }
 
-  HHD_INLINE void zero_map(const Unit& unit, int64_t j) const {
+  HHD_INLINE void fill_map(const Unit& unit, int64_t j, A value) const {
     const MapWriter<A> writer = map(unit, j);
     for (int64_t i = 0; i < v_.size[2]; ++i) {
-      writer.write_row(i, padded_, [](int64_t) { return Vec<A>{}; });
+      writer.write_row(i, padded_, [value](int64_t) { return splat(value); });
     }
   }
 

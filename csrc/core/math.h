@@ -106,4 +106,10 @@ HHD_INLINE bool is_finite(A x) {
   return x - x == 0;
 }
 
+// Infinities become NaN.
+template <class A>
+HHD_INLINE A finite_or_nan(A x) {
+  return x + (x - x);
+}
+
 }  // namespace hhd::HHD_ISA

@@ -90,16 +90,16 @@ void normalize_backward(const View& grad, const View& x, const View& out, Normal
       const bool floored = kind == Normalize::kNone || norm < eps;
       const A divisor = kind == Normalize::kNone ? A(1) : (floored ? static_cast<A>(eps) : norm);
       const bool clipped = kind == Normalize::kL1Positive;
-      A through = floored ? A(0) : dot(map, upstream, clipped) / (divisor * divisor);
-      if (kind == Normalize::kL2) through /= divisor;
-      const Vec<A> inverse = splat(1 / divisor), pull = splat(through);
+      // Divided one by one: the norm's square may not be a number that A holds.
+      const Vec<A> along = splat(floored ? A(0) : dot(map, upstream, clipped) / divisor);
+      const Vec<A> by = splat(divisor);
       write_rows(map, writer, unit, j, [&](int64_t i) {
         return [&, s = map.row(i), g = upstream.row(i)](int64_t c) {
-          const Vec<A> v = load(s + c), direct = load(g + c) * inverse;
-          if (clipped) return v > 0 ? direct - pull : zero;
-          if (floored) return direct;
-          if (kind == Normalize::kL2) return direct - pull * v;
-          return direct - pull * (v > 0 ? one : (v < 0 ? -one : v));
+          const Vec<A> v = load(s + c), direct = load(g + c);
+          if (clipped) return v > 0 ? (direct - along) / by : zero;
+          if (floored) return direct / by;
+          if (kind == Normalize::kL2) return (direct - along * (v / by)) / by;
+          return (direct - along * (v > 0 ? one : (v < 0 ? -one : v))) / by;
         };
       });
     }

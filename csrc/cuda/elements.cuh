@@ -144,6 +144,12 @@ HHD_DEVICE T clamp_to(T x, T low, T high) {
   return x < low ? low : (high < x ? high : x);
 }
 
+// Infinities become NaN.
+template <class A>
+HHD_DEVICE A finite_or_nan(A x) {
+  return x + (x - x);
+}
+
 template <class A>
 HHD_DEVICE A positive_part(A x) {
   return x < 0 ? A(0) : x;

@@ -38,8 +38,9 @@ struct LossNumbers {
 // The gradient with respect to the logits S, with e = exp(beta (S - max)):
 //   e (constant + slope_x x + slope_y y + uncovered (1 - cover)) + linear f(S) + patch
 //     + rest_pull (1 - cover) exp(beta (S - rest_top)),
-// f the derivative of the norm (S, sign S, or 1 where S > 0), the patch confined to the pixels that
-// the student's window reads.
+// f the derivative of the norm (S / norm, sign S, or 1 where S > 0), the patch confined to the
+// pixels that the student's window reads.
+// Without a softmax the constant is 0, or NaN in all of a gradient that is.
 template <class A>
 struct Gradient {
   A constant = 0, slope_x = 0, slope_y = 0;
@@ -202,9 +203,7 @@ class WindowedLoss {
     sum_in_warp(sums);
     const A through_norm = factor * sums[1];
     if (kind_ == Normalize::kSoftmax) g.constant -= through_norm * exponential_.beta.value;
-    if (has_norm(kind_) && !floored) {
-      g.linear = -(kind_ == Normalize::kL2 ? through_norm * inverse : through_norm);
-    }
+    if (has_norm(kind_) && !floored) g.linear = -through_norm;
     return keep(team, factor, 0, 0, inverse, sums[0]);
   }
 
@@ -267,7 +266,7 @@ class WindowedLoss {
   }
 
   HHD_DEVICE A teacher_value(int n, int m) const {
-    return read<A>(windows_, offset_of(windows_, b_, k_, n, m));
+    return finite_or_nan(read<A>(windows_, offset_of(windows_, b_, k_, n, m)));
   }
 
   HHD_DEVICE ScaledSum<A> measured_cell(int n, int m) const {

@@ -41,8 +41,8 @@ HHD_DEVICE CoordinateTerm<A> coordinate_term(CoordinateLoss kind, const LossNumb
 
 // The derivative of a norm by one of its values, where `kind` has one.
 template <class A>
-HHD_DEVICE A norm_slope(Normalize kind, A s) {
-  if (kind == Normalize::kL2) return s;
+HHD_DEVICE A norm_slope(Normalize kind, A s, A inverse_norm) {
+  if (kind == Normalize::kL2) return s * inverse_norm;
   if (kind == Normalize::kL1Positive) return A(s > 0);
   return s > 0 ? A(1) : (s < 0 ? A(-1) : s);
 }
@@ -68,19 +68,23 @@ HHD_DEVICE void write_gradient(const Team<Accumulator<T>>& team, const Source<T>
     const A along = constant + g.uncovered + slope_x * static_cast<A>(x);
     strips.each_row([&](int y) {
       if (touches && y >= top && y < bottom) return;
-      A s[kLanes<T>], v[kLanes<T>] = {};
+      A s[kLanes<T>], v[kLanes<T>];
       map.vector(y, x, s);
       if (softmax) {
         const A at = along + slope_y * static_cast<A>(y);
         for (int i = 0; i < kLanes<T>; ++i) {
           v[i] = exponential(s[i]) * (at + slope_x * static_cast<A>(i));
         }
+      } else {
+        for (int i = 0; i < kLanes<T>; ++i) v[i] = constant;
       }
       if (has_rest) {
         for (int i = 0; i < kLanes<T>; ++i) v[i] += g.rest_pull * rest(s[i]);
       }
       if (has_norm) {
-        for (int i = 0; i < kLanes<T>; ++i) v[i] += g.linear * norm_slope(kind, s[i]);
+        for (int i = 0; i < kLanes<T>; ++i) {
+          v[i] += g.linear * norm_slope(kind, s[i], state.inverse_divisor);
+        }
       }
       sink.vector(y, x, v);
     });
@@ -93,14 +97,14 @@ HHD_DEVICE void write_gradient(const Team<Accumulator<T>>& team, const Source<T>
   for (int n = team.thread; n < (bottom - top) * columns; n += team.threads) {
     const int y = top + n / columns, x = left + n % columns;
     const A s = map.at(y, x), open = 1 - state.student.y.cover(y) * state.student.x.cover(x);
-    A v = 0;
+    A v = constant;
     if (softmax) {
       const A at = constant + slope_y * static_cast<A>(y) + slope_x * static_cast<A>(x);
       v = exponential(s) * (at + g.uncovered * open);
     }
     // A covered pixel may lie so far above the rest's top that its exponential overflows.
     if (has_rest && open > 0) v += g.rest_pull * open * rest(s);
-    if (has_norm) v += g.linear * norm_slope(kind, s);
+    if (has_norm) v += g.linear * norm_slope(kind, s, state.inverse_divisor);
     if (x >= first && x < last) v += term.gradient(y, x, s);
     sink.element(y, x, v);
   }
@@ -282,8 +286,12 @@ class JointLoss {
                                                                : norm;
       hhd_loss = kl() ? term.kl(team_, rest, mass.sum, scale, g)
                       : term.sse(team_, divisor, floored, scale, g);
+      const Point<A> t = read_point<A>(views_.centers, joint_.b, joint_.k);
+      hhd_loss += (t.x - t.x) + (t.y - t.y);  // NaN for a centre that is not finite
     }
     if (team_.lane() != 0) return;
+    // Of a loss that is NaN, the whole map's gradient is.
+    if (is_nan(coordinate_loss + hhd_loss)) g.constant = coordinate_loss + hhd_loss;
     state_.gradient = g;
     state_.has_loss = distils || weights.coordinate != 0;
     if (skipped) state_.student = {};  // covers nothing
@@ -299,7 +307,8 @@ class JointLoss {
   HHD_DEVICE A add_coordinate_term(const Mass<A>& mass, A weight, Gradient<A>& g) const {
     const Point<A> target = read_point<A>(views_.target_coords, joint_.b, joint_.k);
     const CoordinateTerm<A> term =
-        coordinate_term(args_.coordinate_loss, numbers_, mass.x - target.x, mass.y - target.y);
+        coordinate_term(args_.coordinate_loss, numbers_, mass.x - finite_or_nan(target.x),
+                        mass.y - finite_or_nan(target.y));
     const A factor =
         scale_of(0, numbers_.coordinate_scale) * weight * numbers_.beta.value / mass.sum;
     g.slope_x = factor * term.slope_x;

@@ -47,7 +47,7 @@ struct Locating {
 
 // The official shift, trunc(c / (c - 1) (t - 1 / (2 c))), in float64.
 HHD_DEVICE double published_shift(double t, double mass, double legal, double last) {
-  if (!(mass > 1) || !is_finite(mass)) return t;
+  if (!(mass > 1) || !is_finite(mass) || !is_finite(t)) return t;
   const double s = trunc(mass / (mass - 1) * (t - 1 / (2 * mass)));
   return s >= 0 && s <= legal ? s : clamp_to(s, 0.0, last);
 }
@@ -99,12 +99,13 @@ HHD_DEVICE Point<Accumulator<T>> published_center(Team<Accumulator<T>>& team, co
 }
 
 // The closed form: an expectation at t that a background of share r pulls to the map's middle
-// comes from a mode at (t - r (L - 1) / 2) / (1 - r).
+// comes from a mode at (t - r (L - 1) / 2) / (1 - r), written so that the middle itself stays.
 template <class A>
 HHD_DEVICE A debiased_shift(A t, A r, int length, int cells) {
+  if (!is_finite(t)) return t;
   const A middle = static_cast<A>(length - 1) / 2;
   const A reach = static_cast<A>(cells) / 2;
-  const A s = clamp_to((t - r * middle) / (1 - r), t - reach, t + reach);
+  const A s = clamp_to(t + (t - middle) * (r / (1 - r)), t - reach, t + reach);
   return clamp_to(s, A(0), static_cast<A>(length - 1));
 }
 

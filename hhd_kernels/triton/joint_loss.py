@@ -12,12 +12,13 @@ from torch import Tensor
 from hhd_kernels.normalize import accumulator
 from hhd_kernels.options import CoordinateLoss, Reduction
 from hhd_kernels.triton import launch
-from hhd_kernels.triton.hhd_loss import KL, Gradient, kl_of, kl_teacher, sse_of, write_gradient
+from hhd_kernels.triton.divergence import KL, Gradient, kl_of, kl_teacher, sse_of, write_gradient
 from hhd_kernels.triton.locate import DEBIASED, load_point, store_point, student_center
 from hhd_kernels.triton.maps import (
     SOFTMAX,
     at,
     confidence_of,
+    finite_or_nan,
     joints_of_program,
     maximum_of,
     number,
@@ -134,8 +135,9 @@ def joint_loss_kernel(
         target_x, target_y = load_point(target_coords, b, k, labelled, A)
         per_x, per_y = 1 / number(unit_x, rate), 1 / number(unit_y, rate)
         change = number(transition, rate)
-        loss_x, d_x = coordinate_loss_1d((x - target_x) * per_x, change, COORDINATES)
-        loss_y, d_y = coordinate_loss_1d((y - target_y) * per_y, change, COORDINATES)
+        d_x, d_y = x - finite_or_nan(target_x), y - finite_or_nan(target_y)
+        loss_x, d_x = coordinate_loss_1d(d_x * per_x, change, COORDINATES)
+        loss_y, d_y = coordinate_loss_1d(d_y * per_y, change, COORDINATES)
         coordinate_term = tl.where(labelled, w * ((loss_x + loss_y) / 2), 0.0)
         factor = load_scale(coordinate_weight, weight_sum, grad_scale, rate) * w * rate / mass
         slope_x = tl.where(labelled, factor * (d_x * per_x / 2), 0.0)
@@ -145,6 +147,8 @@ def joint_loss_kernel(
     s_x, s_y = student_center(m, top, rate, mass, t_x, t_y, CELLS_Y, CELLS_X, LOCATE, WHOLE)
     rows, columns = axis_at(s_y, CELLS_Y, height, SAMPLING), axis_at(s_x, CELLS_X, width, SAMPLING)
     active = exists & (w_hhd != 0)
+    # NaN for a centre that is not finite.
+    w_hhd += tl.where(active, (t_x - t_x) + (t_y - t_y), 0.0)
     scale = load_scale(hhd_weight, teacher_weight_sum, grad_scale, rate) * w_hhd
     origin = at(windows, b, k)
     if BORDER == SKIP or DIVERGENCE == KL:
@@ -159,7 +163,7 @@ def joint_loss_kernel(
             windows, origin, t_rows, t_columns, active, CELLS_Y, CELLS_X, P, Q, A
         )
         # A teacher's window that holds nothing teaches nothing.
-        active &= held != 0
+        active &= (held != 0) | (w_hhd != w_hhd)
         rows, columns = emptied(rows, active), emptied(columns, active)
         loss, g = kl_of(
             m,
@@ -204,16 +208,21 @@ def joint_loss_kernel(
             BORDER,
             WHOLE,
         )
+    hhd_term = tl.where(active, w_hhd * loss, 0.0)
     if grad is not None:
+        constant = tl.where(active, g.constant, 0.0)
+        constant -= tl.where(labelled, slope_x * x + slope_y * y, 0.0)
+        both = coordinate_term + hhd_term
         g = Gradient(
-            tl.where(active, g.constant, 0.0) - tl.where(labelled, slope_x * x + slope_y * y, 0.0),
+            # Of a loss that is NaN, the whole map's gradient is.
+            tl.where(both == both, constant, both),
             slope_x,
             slope_y,
             tl.where(active, g.uncovered, 0.0),
             tl.where(active, g.by_cells, 0.0),
             tl.where(active, g.patch, 0.0),
             tl.where(active, g.linear, 0.0),
-            g.divisor,
+            g.inverse_divisor,
             tl.where(active, g.rest, 0.0),
             g.rest_top,
         )
@@ -242,7 +251,7 @@ def joint_loss_kernel(
             BORDER,
             WHOLE,
         )
-    tl.store(hhd_terms + n, tl.where(active, w_hhd * loss, 0.0), mask=exists)
+    tl.store(hhd_terms + n, hhd_term, mask=exists)
     if coords is not None:
         share = confidence_of(m, top, rate, mass, x, y)
         store_point(coords, b, k, x, y, exists)

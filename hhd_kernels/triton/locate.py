@@ -210,7 +210,8 @@ def published_shift(t, mass, length, N: tl.constexpr):
     # An even window may start on the line past the border: its last half is then the map's end.
     furthest = length if N % 2 == 0 else length - 1
     s = tl.where((s >= 0) & (s <= furthest), s, clamp(s, 0.0, length - 1))
-    return tl.where((c > 1) & (c - c == 0), s, position).to(t.dtype)
+    moves = (c > 1) & (c - c == 0) & (position - position == 0)
+    return tl.where(moves, s, position).to(t.dtype)
 
 
 @triton.jit
@@ -241,10 +242,10 @@ def debiased_center(
 
 @triton.jit
 def debiased_shift(t, r, length, N: tl.constexpr):
-    """One axis: at most half the window away, and on the map."""
+    """One axis: at most half the window away, and on the map; the middle itself stays."""
     last = number(length, t) - 1
-    s = clamp((t - r * (last / 2)) / (1 - r), t - N / 2, t + N / 2)
-    return clamp(s, 0.0, last)
+    s = clamp(t + (t - last / 2) * (r / (1 - r)), t - N / 2, t + N / 2)
+    return tl.where(t - t == 0, clamp(s, 0.0, last), t)
 
 
 @triton.jit

@@ -191,6 +191,12 @@ def positive_part(x):
 
 
 @triton.jit
+def finite_or_nan(x):
+    """Infinities become NaN."""
+    return x + (x - x)
+
+
+@triton.jit
 def maximum_of(m, WHOLE: tl.constexpr):
     """The largest value of each map, NaN passed over, [G, 1, 1]."""
     top = tl.full(m.exists.shape, -INFINITY, m.pixels.dtype)
@@ -247,10 +253,10 @@ def norm_of(m, KIND: tl.constexpr, WHOLE: tl.constexpr):
 
 
 @triton.jit
-def norm_slope(v, KIND: tl.constexpr):
-    """The derivative of the norm at a pixel, times the norm for l2; NaN stays NaN for l1."""
+def norm_slope(v, inverse_norm, KIND: tl.constexpr):
+    """The derivative of the norm at a pixel; NaN stays NaN for l1."""
     if KIND == L2:
-        return v
+        return v * inverse_norm
     elif KIND == L1:
         return tl.where(v > 0, 1.0, tl.where(v < 0, -1.0, v))
     else:

@@ -8,7 +8,6 @@ from torch import Tensor
 from hhd_kernels.triton import launch
 from hhd_kernels.triton.maps import (
     L1_POSITIVE,
-    L2,
     NONE,
     SOFTMAX,
     exp_of,
@@ -103,14 +102,11 @@ def normalize_backward_kernel(
             value = values_of(m, tile, WHOLE)
         dot += total(tl.where(mask, value * values_of(upstream, tile, WHOLE), 0.0))
     # Where eps stands in for the norm, or there is none, nothing comes through it.
-    divisor, through = number(1.0, m.pixels), number(0.0, m.pixels)
+    divisor, along = number(1.0, m.pixels), number(0.0, m.pixels)
     if KIND != NONE and KIND != SOFTMAX:
         norm = norm_of(m, KIND, WHOLE)
         divisor = tl.where(norm < least, least, norm)
-        through = dot / (divisor * divisor)
-        if KIND == L2:
-            through = through / divisor
-        through = tl.where(norm < least, 0.0, through)
+        along = tl.where(norm < least, 0.0, dot / divisor)
     for tile in range(tiles(m, WHOLE)):
         i, c, mask = pixels_of(m, tile, WHOLE)
         v, g = values_of(m, tile, WHOLE), values_of(upstream, tile, WHOLE)
@@ -120,7 +116,9 @@ def normalize_backward_kernel(
             value = g
         else:
             # A norm that does not enter must not meet the values: 0 times infinity is NaN.
-            value = g / divisor - tl.where(through == 0, 0.0, through * norm_slope(v, KIND))
+            # The divisions come one by one: float32 may not hold the norm's square.
+            pull = tl.where(along == 0, 0.0, along * norm_slope(v, 1 / divisor, KIND))
+            value = (g - pull) / divisor
             if KIND == L1_POSITIVE:
                 value = tl.where(v > 0, value, 0.0)
         write(out, b, k, i, c, value, mask & exists)

@@ -161,6 +161,45 @@ def test_nan_in_a_skipped_joint(library: Library, form: tuple[str, str, str], si
     test_contract_edges.test_nan_in_a_skipped_joint_is_not_read("cpu", form, side)
 
 
+@pytest.mark.parametrize("limit", [LIMIT, SMALL])
+@pytest.mark.parametrize("what", ["centers", "windows"])
+@pytest.mark.parametrize("form", HHD_FORMS, ids="-".join)
+def test_a_target_that_is_not_finite(
+    library: Library, form: tuple[str, str, str], what: str, limit: int
+) -> None:
+    library.limit = limit
+    library.reset_order()
+    test_contract_edges.test_a_target_that_is_not_finite_is_nan("cpu", form, what, torch.inf)
+
+
+@pytest.mark.parametrize("kind", COORDINATE_LOSSES)
+def test_target_coords_that_are_not_finite(library: Library, kind: str) -> None:
+    library.limit = LIMIT
+    library.reset_order()
+    test_contract_edges.test_target_coords_that_are_not_finite_are_nan("cpu", kind, torch.inf)
+
+
+@pytest.mark.parametrize("mode", ["peak", "published", "debiased"])
+def test_a_coordinate_that_is_not_finite(library: Library, mode: str) -> None:
+    library.limit = LIMIT
+    library.reset_order()
+    test_locate_student.test_a_coordinate_that_is_not_finite_stays("cpu", torch.inf, mode)
+
+
+def test_debiased_in_the_middle_of_the_map(library: Library) -> None:
+    library.limit = LIMIT
+    library.reset_order()
+    test_locate_student.test_debiased_leaves_the_middle_of_the_map_alone("cpu", (16, 13))
+
+
+@pytest.mark.parametrize(("kind", "scale"), test_normalize.EXTREMES)
+def test_norms_whose_square_is_beyond_float32(library: Library, kind: str, scale: float) -> None:
+    library.limit = LIMIT
+    library.reset_order()
+    test_normalize.test_norms_whose_square_is_beyond_float32("cpu", kind, scale)
+    test_hhd_loss.test_norms_whose_square_is_beyond_float32("cpu", kind, scale)
+
+
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("blur_kernel", [3, 17])
 def test_dark(library: Library, blur_kernel: int, dtype: torch.dtype) -> None:

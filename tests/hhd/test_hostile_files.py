@@ -33,6 +33,7 @@ def test_recipes_and_skeletons(kites, tmp_path, capsys, content):
         assert error.count("\n") == 1
         assert len(error) < 1000
         assert "\x1b" not in error
+        assert ("alias" in error) == (content is BOMB)
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,20 @@
 """What has no ordinary answer: empty batches, single pixels, zeros, infinities, NaN, weights."""
 
+import numpy as np
 import pytest
 import torch
 
 import hhd_kernels as hk
+import oracle
 from kernels.calls import differentiable, every, targets_of, value_and_gradient
-from kernels.samples import COORDINATE_LOSSES, HHD_FORMS, loss_setup
+from kernels.samples import (
+    BORDERS,
+    COORDINATE_LOSSES,
+    HHD_FORMS,
+    SAMPLINGS,
+    as_array,
+    loss_setup,
+)
 
 NAMES = sorted(every(loss_setup(0)))
 
@@ -134,25 +143,99 @@ def test_nan_in_a_skipped_joint_is_not_read(
     assert not grad[0, 1].any()
 
 
-@pytest.mark.parametrize("where", ["student", "teacher"])
+OTHERS = torch.tensor([[True, False], [True, True]])
+
+
 @pytest.mark.parametrize("form", HHD_FORMS, ids="-".join)
-def test_nan_stays_in_its_own_map(backend: str, form: tuple[str, str, str], where: str) -> None:
+def test_nan_stays_in_its_own_map(backend: str, form: tuple[str, str, str]) -> None:
     divergence, normalize, locate = form
     setup = loss_setup(5, (2, 2, 9, 8), weighted=False)
-    logits, windows = setup.logits.clone(), setup.windows.clone()
-    (logits if where == "student" else windows)[0, 1] = torch.nan
-    targets = targets_of(setup._replace(windows=windows))
+    setup.logits[0, 1] = torch.nan
+    options = {"divergence": divergence, "normalize": normalize, "locate": locate}
     value, grad = value_and_gradient(
-        lambda x: hk.hhd_loss(
-            x, targets, divergence=divergence, normalize=normalize, locate=locate
-        ),
-        logits,
+        lambda x: hk.hhd_loss(x, targets_of(setup), **options), setup.logits
     )
     assert value.isnan()
-    assert grad[0, 1].isnan().any()
-    others = torch.ones(2, 2, dtype=torch.bool)
-    others[0, 1] = False
-    assert torch.isfinite(grad[others]).all()
+    assert grad[0, 1].isnan().all()
+    assert torch.isfinite(grad[OTHERS]).all()
+
+
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf, -torch.inf])
+@pytest.mark.parametrize("what", ["centers", "windows", "confidence"])
+@pytest.mark.parametrize("form", HHD_FORMS, ids="-".join)
+def test_a_target_that_is_not_finite_is_nan(
+    backend: str, form: tuple[str, str, str], what: str, bad: float
+) -> None:
+    """In its own joint, throughout its map, unless its weight is 0 or the border skips it."""
+    divergence, normalize, locate = form
+    setup = loss_setup(5, (2, 2, 9, 8), (3, 3), weighted=False, border="skip")
+    setup.centers.fill_(4.0)
+    getattr(setup, what)[0, 1].view(-1)[0] = bad
+    options = {"divergence": divergence, "normalize": normalize, "locate": locate}
+    arrays = [as_array(tensor) for tensor in (setup.logits, setup.centers, setup.windows)]
+    for border in BORDERS:
+        for weight in (None, OTHERS.float()):
+            exact, exact_grad = oracle.hhd_loss(
+                *arrays,
+                None if weight is None else as_array(weight),
+                border=border,
+                **options,
+            )
+            value, grad = value_and_gradient(
+                lambda x, w=weight, at=border: hk.hhd_loss(
+                    x, targets_of(setup), w, border=at, **options
+                ),
+                setup.logits,
+            )
+            skipped = border == "skip" and what == "centers"
+            assert bool(value.isnan()) == (weight is None and what != "confidence" and not skipped)
+            np.testing.assert_array_equal(as_array(value.isnan()), np.isnan(exact))
+            np.testing.assert_array_equal(as_array(grad.isnan()), np.isnan(exact_grad))
+            assert grad[OTHERS].any()
+            if weight is not None or skipped:
+                assert not grad[0, 1].any()
+
+
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf, -torch.inf])
+@pytest.mark.parametrize("kind", COORDINATE_LOSSES)
+def test_target_coords_that_are_not_finite_are_nan(backend: str, kind: str, bad: float) -> None:
+    setup = loss_setup(3, (2, 2, 9, 8), weighted=False)
+    setup.target_coords[0, 1, 1] = bad
+    arguments = (targets_of(setup), setup.target_coords)
+    value, grad = value_and_gradient(
+        lambda x: hk.joint_loss(x, *arguments, coordinate_loss=kind).loss, setup.logits
+    )
+    exact = oracle.joint_loss(
+        *(as_array(tensor) for tensor in (setup.logits, setup.centers, setup.windows)),
+        as_array(setup.target_coords),
+        coordinate_loss=kind,
+    )
+    assert value.isnan()
+    assert np.isnan(exact.loss)
+    assert grad[0, 1].isnan().all()
+    assert np.isnan(exact.grad[0, 1]).all()
+    assert torch.isfinite(grad[OTHERS]).all()
+
+
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf, -torch.inf])
+@pytest.mark.parametrize("border", BORDERS)
+@pytest.mark.parametrize("sampling", SAMPLINGS)
+def test_a_crop_around_a_centre_that_is_not_finite_is_off_the_map(
+    backend: str, sampling: str, border: str, bad: float
+) -> None:
+    setup = loss_setup(3, (2, 2, 9, 8))
+    centers = torch.full((2, 2, 2), 4.0)
+    centers[0, 1, 0] = bad
+    value, grad = value_and_gradient(
+        lambda x: hk.crop(x, centers, (3, 4), sampling=sampling, border=border), setup.logits
+    )
+    exact = oracle.crop(
+        as_array(setup.logits), as_array(centers), (3, 4), sampling=sampling, border=border
+    )
+    np.testing.assert_allclose(as_array(value), exact, rtol=1e-5, atol=1e-7)
+    assert not value[0, 1].any()
+    assert not grad[0, 1].any()
+    assert grad[OTHERS].any()
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -29,6 +29,7 @@ from kernels.samples import (
     map_shapes,
     tensor,
 )
+from kernels.test_normalize import EXTREMES
 
 
 def share_of_a_joint(weight: torch.Tensor | None, shape: torch.Size, reduction: str) -> float:
@@ -192,6 +193,13 @@ def test_defaults_are_the_documented_ones(backend: str) -> None:
         eps=1e-6,
     )
     assert torch.equal(got, spelled)
+
+
+@pytest.mark.parametrize(("kind", "scale"), EXTREMES)
+def test_norms_whose_square_is_beyond_float32(backend: str, kind: str, scale: float) -> None:
+    setup = loss_setup(7, (1, 2, 2, 3), (2, 2), style="normal", scale=scale)
+    setup = setup._replace(weight=torch.full((1, 2), 1e3))
+    check(backend, setup, ("sse", kind, "peak"), eps=1e-30, reduction="official")
 
 
 @pytest.mark.parametrize("scale", [50.0, 1e4])

@@ -118,6 +118,29 @@ def test_debiased_ignores_a_constant(backend: str) -> None:
     torch.testing.assert_close(first, second)
 
 
+@pytest.mark.parametrize("size", [(16, 13), (7, 24), (64, 48)])
+def test_debiased_leaves_the_middle_of_the_map_alone(backend: str, size: tuple[int, int]) -> None:
+    """Exactly, whatever the background's share: half a pixel there is where rounding turns."""
+    peaks = random_maps(2, (4, 8, *size), "peaked") * np.linspace(0.1, 1.2, 8)[:, None, None]
+    centers = torch.tensor([(size[1] - 1) / 2, (size[0] - 1) / 2]).expand(4, 8, 2)
+    got = hk.locate_student(tensor(peaks), centers, "debiased", beta=8.0)
+    assert torch.equal(got, centers)
+    assert (oracle.locate_student(peaks, as_array(centers), "debiased", beta=8.0) == got).all()
+    moved = hk.locate_student(tensor(peaks), centers + 1, "debiased", beta=8.0)
+    assert not torch.equal(moved, centers + 1)
+
+
+@pytest.mark.parametrize("mode", ["peak", "published", "debiased"])
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf, -torch.inf])
+def test_a_coordinate_that_is_not_finite_stays(backend: str, bad: float, mode: str) -> None:
+    logits = tensor(random_maps(3, (1, 2, 9, 12))) - 5.0
+    centers = torch.tensor([[[bad, 3.0], [8.0, 3.0]]])
+    got = hk.locate_student(logits, centers, mode)
+    exact = oracle.locate_student(as_array(logits), as_array(centers), mode)
+    np.testing.assert_allclose(as_array(got), exact, atol=2e-4)
+    np.testing.assert_array_equal(as_array(got[0, 0, 0]), bad)
+
+
 def test_no_gradient(backend: str) -> None:
     logits = tensor(random_maps(1, (1, 1, 4, 4))).requires_grad_()
     centers = torch.ones(1, 1, 2)

@@ -24,14 +24,21 @@ from kernels.samples import (
 )
 
 
-def check(backend: str, x: torch.Tensor, kind: str, beta: float = 1.0, eps: float = 1e-6) -> None:
+def check(
+    backend: str,
+    x: torch.Tensor,
+    kind: str,
+    beta: float = 1.0,
+    eps: float = 1e-6,
+    upstream_scale: float = 1.0,
+) -> None:
     x.requires_grad_()
     got = hk.normalize(x, kind, beta=beta, eps=eps)
     usual = eager.normalize(x, kind, beta=beta, eps=eps)
     assert got.dtype == x.dtype
     assert got.shape == x.shape
     check_value(got, oracle.normalize(as_array(x), kind, beta=beta, eps=eps), usual)
-    upstream = tensor(random_maps(99, x.shape), x.dtype)
+    upstream = tensor(random_maps(99, x.shape, scale=upstream_scale), x.dtype)
     (grad,) = torch.autograd.grad(got, x, upstream)
     (usual_grad,) = torch.autograd.grad(usual, x, upstream)
     assert has_layout_of(grad, x, backend)
@@ -69,6 +76,15 @@ def test_any_map(
     # A float16 gradient of a zero map is g / eps and may overflow; eps = 1 keeps it in range.
     eps = 1.0 if dtype == torch.float16 and style == "zeros" else eps
     check(backend, tensor(random_maps(seed, shape, style), dtype, layout), kind, beta=3.0, eps=eps)
+
+
+EXTREMES = [("l1", 1e20), ("l1", 1e30), ("l1_positive", 1e20), ("l2", 1e18), ("l2", 4e-20)]
+
+
+@pytest.mark.parametrize(("kind", "scale"), EXTREMES)
+def test_norms_whose_square_is_beyond_float32(backend: str, kind: str, scale: float) -> None:
+    x = tensor(random_maps(4, (1, 2, 2, 3), scale=scale))
+    check(backend, x, kind, eps=1e-30, upstream_scale=100.0)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -51,14 +51,16 @@ def hhd_loss(
         ]
         if border == "skip" and any(place.leaves_map for place in places):
             continue
-        if divergence == "kl":
+        if not (np.isfinite(teacher_centers[b, k]).all() and np.isfinite(targets[b, k]).all()):
+            loss, slope = np.nan, np.full_like(maps[b, k], np.nan)
+        elif divergence == "kl":
             loss, slope = _kl(maps[b, k], targets[b, k], places[0], places[1], beta)
         else:
             loss, slope = _sse(
                 maps[b, k], targets[b, k], at[b, k], normalize, beta, eps, sampling, border
             )
         total += given[b, k] * loss
-        grad[b, k] = given[b, k] * slope
+        grad[b, k] = np.nan if np.isnan(loss) else given[b, k] * slope
     divisor = given.sum() if reduction == "mean" else float(maps.shape[0])
     return (float(total / divisor), grad / divisor) if divisor else (0.0, grad)
 

@@ -84,7 +84,8 @@ def _coordinate_loss(
     for b, k in joints(coords):
         if given[b, k] == 0:
             continue
-        d = (coords[b, k] - target[b, k]) / unit
+        aim = np.where(np.isfinite(target[b, k]), target[b, k], np.nan)
+        d = (coords[b, k] - aim) / unit
         if kind == "l1":
             loss, slope = np.abs(d), np.sign(d)
         elif kind == "l2":

@@ -66,6 +66,9 @@ def _published(logits: Array, t: Array, window: tuple[int, int], accumulate: str
     height, width = logits.shape
     center = []
     for position, length, size in ((t[0], width, window[1]), (t[1], height, window[0])):
+        if not np.isfinite(position):
+            center.append(float(position))
+            continue
         s = np.trunc(c / (c - 1.0) * (position - 1.0 / (2.0 * c)))
         last = length if size % 2 == 0 else length - 1
         center.append(float(s) if 0 <= s <= last else float(np.clip(s, 0, length - 1)))
@@ -77,7 +80,10 @@ def _debiased(logits: Array, t: Array, beta: float, window: tuple[int, int]) -> 
     height, width = logits.shape
     center = []
     for position, length, size in ((t[0], width, window[1]), (t[1], height, window[0])):
-        s = (position - r * (length - 1) / 2) / (1 - r)
+        if not np.isfinite(position):
+            center.append(float(position))
+            continue
+        s = position + (position - (length - 1) / 2) * (r / (1 - r))
         s = np.clip(s, position - size / 2, position + size / 2)
         center.append(float(np.clip(s, 0, length - 1)))
     return center

@@ -51,15 +51,15 @@ def _normalize_map_backward(g: Array, x: Array, kind: str, beta: float, eps: flo
         norm = np.abs(x).sum()
         if norm <= eps:
             return g / eps
-        return g / norm - np.sign(x) * (g * x).sum() / norm**2
+        return (g - np.sign(x) * ((g * x).sum() / norm)) / norm
     if kind == "l2":
         norm = np.sqrt((x * x).sum())
         if norm <= eps:
             return g / eps
-        return g / norm - x * (g * x).sum() / norm**3
+        return (g - x / norm * ((g * x).sum() / norm)) / norm
     if kind == "l1_positive":
         positive = np.maximum(x, 0.0)
         norm = positive.sum()
-        through = g / eps if norm <= eps else g / norm - (g * positive).sum() / norm**2
+        through = g / eps if norm <= eps else (g - (g * positive).sum() / norm) / norm
         return np.where(x > 0, through, 0.0)
     raise ValueError(f"kind: {kind!r}")
