@@ -9,6 +9,8 @@ from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from hhd_kernels._safe_globals import register as register_safe_globals
+
 if TYPE_CHECKING:
     from hhd_kernels import coordinates as coordinates
     from hhd_kernels import host as host
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from hhd_kernels.losses import IntegralHHDLoss as IntegralHHDLoss
     from hhd_kernels.normalize import normalize as normalize
     from hhd_kernels.soft_argmax import soft_argmax as soft_argmax
+    from hhd_kernels.start import start_from_zero_maps as start_from_zero_maps
     from hhd_kernels.teacher_targets import TeacherTargets as TeacherTargets
     from hhd_kernels.teacher_targets import teacher_targets as teacher_targets
 
@@ -56,6 +59,7 @@ _MODULE_OF = {
     "IntegralHHDLoss": "losses",
     "normalize": "normalize",
     "soft_argmax": "soft_argmax",
+    "start_from_zero_maps": "start",
     "TeacherTargets": "teacher_targets",
     "teacher_targets": "teacher_targets",
 }
@@ -93,3 +97,4 @@ class _Package(ModuleType):
 
 
 sys.modules[__name__].__class__ = _Package
+register_safe_globals()

@@ -3,6 +3,7 @@
 They read only metadata (no tensor operation, no host sync), so they are cheap and can be traced.
 """
 
+import sys
 from enum import IntEnum
 from numbers import Integral, Real
 from typing import Any
@@ -66,12 +67,25 @@ def _same_device(name: str, value: Tensor, like_name: str, like: Tensor) -> None
         raise ValueError(f"{name} is on {value.device}; it takes {like.device}, as {like_name} has")
 
 
+def ordinary(value: Any) -> Any:
+    """A tensor made under inference_mode as one that autograd may save, where it would."""
+    if (
+        isinstance(value, Tensor)
+        and not torch.compiler.is_compiling()
+        and value.is_inference()
+        and not torch.is_inference_mode_enabled()
+    ):
+        return value.clone()
+    return value
+
+
 def weight(name: str, value: Any, like_name: str, like_: Tensor) -> Tensor:
     """A weight per joint, [B, K]; bools and integers become float32."""
     if isinstance(value, Tensor) and not (value.is_floating_point() or value.is_complex()):
         value = value.to(torch.float32)
     like(name, value, like_name, like_)
-    return value
+    result: Tensor = ordinary(value)
+    return result
 
 
 def scalar(name: str, value: Any, like_name: str, like: Tensor) -> None:
@@ -93,6 +107,7 @@ def choice(name: str, value: Any, kind: type[IntEnum]) -> int:
 # Beyond 1e30 a product of two numbers is nothing that float32 holds. The sentences are constants
 # because torch.compile traces these checks.
 LARGEST = 1e30
+FLOAT_MAX = sys.float_info.max
 _POSITIVE = "a positive number up to 1e30"
 _NON_NEGATIVE = "a number from 0 to 1e30"
 
@@ -101,6 +116,8 @@ def number(name: str, value: Any, takes: str) -> float:
     """A real number, of Python or NumPy, as a float."""
     if not isinstance(value, (int, float, Real)) or isinstance(value, bool):
         raise TypeError(f"{name} is a {type(value).__name__}; it takes {takes}")
+    if isinstance(value, int) and not -FLOAT_MAX <= value <= FLOAT_MAX:
+        raise ValueError(f"{name} is no number that a float holds; it takes {takes}")
     return float(value)
 
 
@@ -121,14 +138,25 @@ def non_negative(name: str, value: Any) -> float:
 
 
 def window(name: str, value: Any) -> tuple[int, int]:
-    """A window's (rows, columns), each from 1 to 999."""
+    """A window's (rows, columns), each from 1 to 999; an integer is the side of a square."""
+    if _is_size(value):
+        return int(value), int(value)
     if (
         not isinstance(value, (tuple, list))
         or len(value) != 2
         or not all(_is_size(size) for size in value)
     ):
-        raise ValueError(f"{name} is {value!r}; it takes (rows, columns), integers from 1 to 999")
+        raise ValueError(
+            f"{name} is {_shown(value)}; it takes (rows, columns) or a side, integers from 1 to 999"
+        )
     return int(value[0]), int(value[1])
+
+
+def _shown(value: Any) -> str:
+    try:
+        return repr(value)
+    except ValueError:  # more digits than Python prints
+        return f"a {type(value).__name__} too large to show"
 
 
 def _is_size(value: Any) -> bool:
@@ -142,5 +170,5 @@ def _is_size(value: Any) -> bool:
 def odd(name: str, value: Any) -> int:
     """An odd integer from 1 to 999."""
     if not _is_size(value) or value % 2 == 0:
-        raise ValueError(f"{name} is {value!r}; it takes an odd integer from 1 to 999")
+        raise ValueError(f"{name} is {_shown(value)}; it takes an odd integer from 1 to 999")
     return int(value)

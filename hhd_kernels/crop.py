@@ -17,7 +17,7 @@ from hhd_kernels.options import Border, Sampling
 def crop(
     maps: Tensor,
     centers: Tensor,
-    window: tuple[int, int] = (7, 7),
+    window: int | tuple[int, int] = (7, 7),
     *,
     sampling: str = "nearest",
     border: str = "mirror",
@@ -27,7 +27,7 @@ def crop(
     Args:
         maps: [B, K, H, W].
         centers: (x, y) in heatmap pixels, [B, K, 2]. One that is not finite is outside the map.
-        window: (rows, columns); it may be larger than the map.
+        window: (rows, columns), or the side of a square; it may be larger than the map.
         sampling: "nearest": from the integer centre c = floor(s + 0.5), rows c - rows//2 onwards.
             "bilinear": symmetric about the sub-pixel centre, position n at s - (rows-1)/2 + n.
         border: what a position outside the map takes, per axis. "mirror": its mirror in the
@@ -44,6 +44,7 @@ def crop(
     rows, columns = checks.window("window", window)
     sampling_code = checks.choice("sampling", sampling, Sampling)
     border_code = checks.choice("border", border, Border)
+    centers = checks.ordinary(centers)
     ops = backend.ops("crop", maps)
     if ops is None:
         return reference(maps, centers, rows, columns, sampling_code, border_code)

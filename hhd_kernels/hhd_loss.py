@@ -112,6 +112,7 @@ def loss_of(
 ) -> Tensor:
     """`hhd_loss` with checked options, times `hhd_weight`."""
     check_pair(logits, targets)
+    targets = ordinary_targets(targets)
     if weight is not None:
         weight = checks.weight("weight", weight, "student_logits", logits)
     ops = backend.ops("hhd_loss", logits)
@@ -119,6 +120,11 @@ def loss_of(
         return hhd_weight * reference(logits, targets, weight, options)
     arguments = (targets.centers, targets.windows, weight, None, *options, hhd_weight)
     return call(ops, "hhd_loss", logits, *arguments)[0]
+
+
+def ordinary_targets(targets: TeacherTargets) -> TeacherTargets:
+    """Targets that autograd may save, also of tensors made under inference_mode."""
+    return TeacherTargets(*map(checks.ordinary, targets))
 
 
 def check_pair(logits: Tensor, targets: TeacherTargets) -> None:

@@ -22,8 +22,8 @@ is NaN. Bad arguments raise ``TypeError`` (wrong type or dtype) or ``ValueError`
 
 from __future__ import annotations
 
-import math
 import operator
+import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from numbers import Real
@@ -227,6 +227,8 @@ def _positive(name: str, value: Any) -> float:
     takes = "a positive, finite number"
     if not isinstance(value, Real) or isinstance(value, bool):
         raise TypeError(f"{name} is {value!r}; it takes {takes}")
+    if isinstance(value, int) and value > sys.float_info.max:
+        raise ValueError(f"{name} is no number that a float holds; it takes {takes}")
     number = float(value)
     if not 0 < number < math.inf:
         raise ValueError(f"{name} is {value!r}; it takes {takes}")

@@ -13,6 +13,7 @@ from hhd_kernels.hhd_loss import (
     check_pair,
     fake_gradient,
     hhd_options,
+    ordinary_targets,
     reduce,
     select,
     spread_nan,
@@ -218,8 +219,10 @@ def joint_inputs(
 ) -> JointInputs:
     """Check the tensors of `joint_loss`."""
     check_pair(logits, targets)
+    targets = ordinary_targets(targets)
     if target_coords is not None:
         checks.like("target_coords", target_coords, "student_logits", logits, 2)
+        target_coords = checks.ordinary(target_coords)
     if weight is not None:
         weight = checks.weight("weight", weight, "student_logits", logits)
     if teacher_weight is not None:

@@ -47,7 +47,7 @@ def locate_student(
     mode: str = "peak",
     *,
     beta: float = 1.0,
-    window: tuple[int, int] = (7, 7),
+    window: int | tuple[int, int] = (7, 7),
 ) -> Tensor:
     """The student's centre s for a teacher's centre t.
 

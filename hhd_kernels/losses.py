@@ -1,5 +1,6 @@
 """The losses as modules: options checked once, teacher maps or stored targets on each call."""
 
+from dataclasses import KW_ONLY, dataclass, fields
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
@@ -20,22 +21,7 @@ from hhd_kernels.teacher_targets import TeacherTargets, target_options, targets_
 triton.register()
 
 _KL_TEACHERS = ("softmax", "l1_positive")
-
-_KL_V1 = {
-    "beta": 10.0,
-    "window": (7, 7),
-    "normalize": ("softmax", "l1_positive"),
-    "divergence": "kl",
-    "locate": "peak",
-    "refine": "none",
-    "blur_kernel": 11,
-    "sampling": "nearest",
-    "border": "mirror",
-    "reduction": "mean",
-    "eps": 1e-6,
-}
-_PUBLISHED_V1 = {
-    **_KL_V1,
+_PUBLISHED: dict[str, Any] = {
     "window": (8, 8),
     "normalize": ("l2", "l2"),
     "divergence": "sse",
@@ -45,45 +31,59 @@ _PUBLISHED_V1 = {
 }
 
 
+# Hashed and compared as any module is.
+@dataclass(eq=False, repr=False)
 class _Distillation(nn.Module):
-    """What both losses share: the window options, the preset's name and the teacher's side."""
+    """What both losses share: the options of the windows, the preset's name, the teacher's side."""
 
-    _presets: ClassVar[dict[str, dict[str, Any]]]
+    beta: float = 10.0
+    _: KW_ONLY
+    window: int | tuple[int, int] = (7, 7)
+    normalize: tuple[str, str] = ("softmax", "l1_positive")
+    divergence: str = "kl"
+    locate: str = "peak"
+    refine: str = "none"
+    blur_kernel: int = 11
+    sampling: str = "nearest"
+    border: str = "mirror"
+    reduction: str = "mean"
+    eps: float = 1e-6
 
-    def __init__(self, options: dict[str, Any]) -> None:
+    _published: ClassVar[dict[str, Any]]
+    """What the preset "published-v1" changes of the defaults."""
+
+    def __post_init__(self) -> None:
         super().__init__()
-        student, teacher = _pair(options["normalize"])
-        window = checks.window("window", options["window"])
-        options = {**options, "window": window, "normalize": (student, teacher)}
-        if options["divergence"] == "kl" and teacher not in _KL_TEACHERS:
+        self.window = window = checks.window("window", self.window)
+        self.normalize = student, teacher = _pair(self.normalize)
+        if self.divergence == "kl" and teacher not in _KL_TEACHERS:
             raise ValueError(
                 f"normalize[1] is {teacher!r}; divergence='kl' takes a teacher that sums to 1,"
                 f" one of {', '.join(map(repr, _KL_TEACHERS))}"
             )
-        self._options = options
         self._hhd = hhd_options(
-            options["beta"],
+            self.beta,
             student,
-            options["divergence"],
-            options["locate"],
-            options["sampling"],
-            options["border"],
-            options["reduction"],
-            options["eps"],
+            self.divergence,
+            self.locate,
+            self.sampling,
+            self.border,
+            self.reduction,
+            self.eps,
         )
         self._target = target_options(
-            options["window"],
-            teacher,
-            options["refine"],
-            options["sampling"],
-            options["border"],
-            options["eps"],
-            options["blur_kernel"],
+            window, teacher, self.refine, self.sampling, self.border, self.eps, self.blur_kernel
         )
+        presets: dict[str, dict[str, Any]] = {"kl-v1": {}, "published-v1": self._published}
+        options = self._options()
+        usual = {field.name: field.default for field in fields(self)}
         self.preset: str = next(
-            (name for name, preset in self._presets.items() if preset == options), "custom"
+            (name for name, changes in presets.items() if options == usual | changes), "custom"
         )
         """"kl-v1" and "published-v1" name a complete set of options; anything else is "custom"."""
+
+    def _options(self) -> dict[str, Any]:
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def targets(self, teacher_maps: Tensor) -> TeacherTargets:
         """What this loss needs of teacher maps, [B, K, H, W]; may be stored and passed instead."""
@@ -109,7 +109,8 @@ class _Distillation(nn.Module):
 
     def extra_repr(self) -> str:
         return ", ".join(
-            f"{name}={value!r}" for name, value in {"preset": self.preset, **self._options}.items()
+            f"{name}={value!r}"
+            for name, value in {"preset": self.preset, **self._options()}.items()
         )
 
 
@@ -119,64 +120,36 @@ def _pair(normalize: Any) -> tuple[str, str]:
     return normalize[0], normalize[1]
 
 
+@dataclass(eq=False, repr=False)
 class HHDLoss(_Distillation):
     """Distil a teacher's heatmaps into a student's, see `hhd_kernels.hhd_loss`.
 
     The defaults are the preset "kl-v1": KL of the teacher's l1-normalised window, plus a rest bin,
-    against softmax(beta S). Decode such a student with `soft_argmax(..., window=9)`.
+    against softmax(beta S). Start such a student's last convolution with `start_from_zero_maps`,
+    and decode it with `soft_argmax(..., window=9)`.
 
     Args:
         beta: inverse temperature of the student's softmax.
-        window: (rows, columns).
+        window: (rows, columns), or the side of a square.
         normalize: (student, teacher), see `normalize`.
         divergence, locate, sampling, border, reduction, eps: see `hhd_loss`.
         refine, blur_kernel: see `locate_teacher`.
         weight: multiplies the loss.
     """
 
-    _presets: ClassVar = {
-        "kl-v1": {**_KL_V1, "weight": 1.0},
-        "published-v1": {**_PUBLISHED_V1, "beta": 1.0, "weight": 0.5},
-    }
+    _: KW_ONLY
+    weight: float = 1.0
 
-    def __init__(
-        self,
-        beta: float = 10.0,
-        *,
-        window: tuple[int, int] = (7, 7),
-        normalize: tuple[str, str] = ("softmax", "l1_positive"),
-        divergence: str = "kl",
-        locate: str = "peak",
-        refine: str = "none",
-        blur_kernel: int = 11,
-        sampling: str = "nearest",
-        border: str = "mirror",
-        reduction: str = "mean",
-        weight: float = 1.0,
-        eps: float = 1e-6,
-    ) -> None:
-        super().__init__(
-            {
-                "beta": beta,
-                "window": window,
-                "normalize": normalize,
-                "divergence": divergence,
-                "locate": locate,
-                "refine": refine,
-                "blur_kernel": blur_kernel,
-                "sampling": sampling,
-                "border": border,
-                "reduction": reduction,
-                "eps": eps,
-                "weight": weight,
-            }
-        )
-        self._weight = checks.non_negative("weight", weight)
+    _published: ClassVar = {**_PUBLISHED, "beta": 1.0, "weight": 0.5}
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._weight = checks.non_negative("weight", self.weight)
 
     @classmethod
     def published(
         cls,
-        window: tuple[int, int] = (8, 8),
+        window: int | tuple[int, int] = (8, 8),
         normalize: tuple[str, str] = ("l2", "l2"),
         *,
         beta: float = 1.0,
@@ -184,16 +157,8 @@ class HHDLoss(_Distillation):
         border: str = "mirror_published",
     ) -> "HHDLoss":
         """The official loss, value for value (its CropbiasLoss): squares, sum / B x 0.5."""
-        return cls(
-            beta,
-            window=window,
-            normalize=normalize,
-            divergence="sse",
-            locate="published",
-            border=border,
-            reduction="official",
-            weight=weight,
-        )
+        given = {"beta": beta, "window": window, "normalize": normalize}
+        return cls(**cls._published | given | {"weight": weight, "border": border})
 
     def forward(
         self,
@@ -209,108 +174,61 @@ class HHDLoss(_Distillation):
         return loss_of(student_logits, targets, weight, self._hhd, self._weight)
 
 
+@dataclass(eq=False, repr=False)
 class IntegralHHDLoss(_Distillation):
     """Teach an integral (soft-argmax) student by labels and a heatmap teacher at once.
 
-    See `hhd_kernels.joint_loss`. The defaults are the preset "kl-v1".
+    See `hhd_kernels.joint_loss`. The defaults are the preset "kl-v1". Start such a student's last
+    convolution with `start_from_zero_maps`, and decode it with `soft_argmax(..., window=9)`.
 
     Args:
         beta: inverse temperature of the student's softmax.
         coordinate_loss, coordinate_unit, transition: see `joint_loss`.
         coordinate_weight, hhd_weight: of the two terms in `.loss`.
-        window: (rows, columns).
+        window: (rows, columns), or the side of a square.
         normalize: (student, teacher), see `normalize`.
         divergence, locate, sampling, border, reduction, eps: see `hhd_loss`.
         refine, blur_kernel: see `locate_teacher`.
     """
 
-    _presets: ClassVar = {
-        "kl-v1": {
-            **_KL_V1,
-            "coordinate_loss": "l1",
-            "coordinate_unit": 2.0,
-            "transition": 1.0,
-            "coordinate_weight": 1.0,
-            "hhd_weight": 1.0,
-        },
-        "published-v1": {
-            **_PUBLISHED_V1,
-            "coordinate_loss": "smooth_l1",
-            "coordinate_unit": "map",
-            "transition": 1.0,
-            "coordinate_weight": 1.0,
-            "hhd_weight": 0.5,
-        },
+    coordinate_loss: str = "l1"
+    _: KW_ONLY
+    coordinate_unit: float | str = 2.0
+    transition: float = 1.0
+    coordinate_weight: float = 1.0
+    hhd_weight: float = 1.0
+
+    _published: ClassVar = {
+        **_PUBLISHED,
+        "coordinate_loss": "smooth_l1",
+        "coordinate_unit": "map",
+        "hhd_weight": 0.5,
     }
 
-    def __init__(
-        self,
-        beta: float = 10.0,
-        coordinate_loss: str = "l1",
-        *,
-        coordinate_unit: float | str = 2.0,
-        transition: float = 1.0,
-        coordinate_weight: float = 1.0,
-        hhd_weight: float = 1.0,
-        window: tuple[int, int] = (7, 7),
-        normalize: tuple[str, str] = ("softmax", "l1_positive"),
-        divergence: str = "kl",
-        locate: str = "peak",
-        refine: str = "none",
-        blur_kernel: int = 11,
-        sampling: str = "nearest",
-        border: str = "mirror",
-        reduction: str = "mean",
-        eps: float = 1e-6,
-    ) -> None:
-        super().__init__(
-            {
-                "beta": beta,
-                "window": window,
-                "normalize": normalize,
-                "divergence": divergence,
-                "locate": locate,
-                "refine": refine,
-                "blur_kernel": blur_kernel,
-                "sampling": sampling,
-                "border": border,
-                "reduction": reduction,
-                "eps": eps,
-                "coordinate_loss": coordinate_loss,
-                "coordinate_unit": coordinate_unit,
-                "transition": transition,
-                "coordinate_weight": coordinate_weight,
-                "hhd_weight": hhd_weight,
-            }
-        )
+    def __post_init__(self) -> None:
+        super().__post_init__()
         self._joint = joint_options(
-            coordinate_loss, coordinate_unit, transition, coordinate_weight, hhd_weight
+            self.coordinate_loss,
+            self.coordinate_unit,
+            self.transition,
+            self.coordinate_weight,
+            self.hhd_weight,
         )
 
     @classmethod
     def published(
         cls,
         beta: float = 10.0,
-        window: tuple[int, int] = (8, 8),
+        window: int | tuple[int, int] = (8, 8),
         normalize: tuple[str, str] = ("l2", "l2"),
         *,
         coordinate_weight: float = 1.0,
         hhd_weight: float = 0.5,
     ) -> "IntegralHHDLoss":
         """The official recipe: SmoothL1 of the coordinates in units of the map, plus its loss."""
-        return cls(
-            beta,
-            "smooth_l1",
-            coordinate_unit="map",
-            coordinate_weight=coordinate_weight,
-            hhd_weight=hhd_weight,
-            window=window,
-            normalize=normalize,
-            divergence="sse",
-            locate="published",
-            border="mirror_published",
-            reduction="official",
-        )
+        given = {"beta": beta, "window": window, "normalize": normalize}
+        weights = {"coordinate_weight": coordinate_weight, "hhd_weight": hhd_weight}
+        return cls(**cls._published | given | weights)
 
     def forward(
         self,

@@ -4,39 +4,17 @@ These are the primitive of every loss, and small enough for a disk: 52 numbers o
 (a 7 x 7 window, its centre, a confidence) instead of 3,072.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from hhd_kernels import _library, backend, checks
+from hhd_kernels._targets import TeacherTargets
 from hhd_kernels.crop import place, read
 from hhd_kernels.locate import teacher_reference
 from hhd_kernels.normalize import accumulator, normalized
 from hhd_kernels.options import Border, Normalize, Refine, Sampling
-
-
-class TeacherTargets(NamedTuple):
-    """A teacher's answer for every joint; none of it carries a gradient.
-
-    They do not say how they were made: a loss takes those of its own `targets`, from maps of its
-    student's size.
-    """
-
-    centers: Tensor
-    """(x, y) in heatmap pixels, [B, K, 2]."""
-    windows: Tensor
-    """The normalised map around the centre, [B, K, rows, columns]."""
-    confidence: Tensor
-    """The raw map's maximum, NaN if the map has NaN, [B, K]."""
-
-    def to(self, *args: Any, **kwargs: Any) -> "TeacherTargets":
-        """Every tensor's `Tensor.to`, for instance to a device."""
-        return TeacherTargets(*(tensor.to(*args, **kwargs) for tensor in self))
-
-
-# So that stored targets load with torch.load's default, weights_only=True.
-torch.serialization.add_safe_globals([TeacherTargets])
 
 
 class TargetOptions(NamedTuple):
@@ -53,7 +31,7 @@ class TargetOptions(NamedTuple):
 
 
 def target_options(
-    window: tuple[int, int],
+    window: int | tuple[int, int],
     normalize: str,
     refine: str,
     sampling: str,
@@ -75,7 +53,7 @@ def target_options(
 
 def teacher_targets(
     heatmaps: Tensor,
-    window: tuple[int, int] = (7, 7),
+    window: int | tuple[int, int] = (7, 7),
     *,
     normalize: str = "l1_positive",
     refine: str = "none",
@@ -86,9 +64,10 @@ def teacher_targets(
 ) -> TeacherTargets:
     """Locate, normalise and crop teacher maps, [B, K, H, W], in one pass.
 
-    The windows are `crop(normalize(T))` at `locate_teacher(T)`, not rounded to T's dtype; a softmax
-    has beta 1. Centres, windows and confidence are float32 (float64 for float64 maps). No gradient.
-    See `locate_teacher`, `normalize` and `crop` for the options.
+    The windows, (rows, columns) or the side of a square, are `crop(normalize(T))` at
+    `locate_teacher(T)`, not rounded to T's dtype; a softmax has beta 1. Centres, windows and
+    confidence are float32 (float64 for float64 maps). No gradient. See `locate_teacher`,
+    `normalize` and `crop` for the options.
     """
     checks.maps("heatmaps", heatmaps)
     options = target_options(window, normalize, refine, sampling, border, eps, blur_kernel)

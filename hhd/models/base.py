@@ -24,17 +24,6 @@ class PoseModel(nn.Module):
             )
 
 
-def start_from_zero_maps(model: PoseModel) -> None:
-    """HRNet's initialisation of the last convolution, N(0, .001) and no bias, for heatmap training.
-
-    Most of a target map is 0; from larger maps squared error spends its first epochs on that alone.
-    """
-    final = model.last_convolution()
-    nn.init.normal_(final.weight, std=0.001)
-    if final.bias is not None:
-        nn.init.zeros_(final.bias)
-
-
 def channels_last(model: PoseModel) -> PoseModel:
     """The same network with its weights in NHWC, the faster layout on CPUs and tensor cores."""
     for tensor in (*model.parameters(), *model.buffers()):

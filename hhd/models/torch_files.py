@@ -70,7 +70,7 @@ def read_torch_file(path: Path) -> Any:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
-        # A file that holds more than tensors, or none of torch.save.
+        # A file that holds more than tensors, or none of torch.save; torch's advice is to run it.
         pass
     except Exception as error:
         # What damaged bytes spell can raise anything.
@@ -87,8 +87,5 @@ def read_torch_file(path: Path) -> Any:
 
 
 def _reason(error: Exception) -> str:
-    """The first sentence; what torch says after it is to run what the file holds."""
-    first = one_line(str(error)).partition(". ")[0]
-    if not first or "weights_only" in first or "Weights only" in first:
-        return "it is cut short, or no file of torch.save"
-    return first
+    """The first sentence, which an empty file has none of."""
+    return one_line(str(error)).partition(". ")[0] or "it is cut short"

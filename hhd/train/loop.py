@@ -13,6 +13,7 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
+import hhd_kernels as hk
 from hhd.console import say
 from hhd.data.coco import read_coco
 from hhd.data.dataset import CropDataset, StepBatches, make_loader, normalise_images, read_batches
@@ -23,7 +24,7 @@ from hhd.evaluation.decode import Decoder
 from hhd.evaluation.report import Report, check_evaluation, evaluate
 from hhd.files import file_digest, write_json
 from hhd.models import build_model
-from hhd.models.base import PoseModel, channels_last, start_from_zero_maps
+from hhd.models.base import PoseModel, channels_last
 from hhd.models.checkpoints import read_weights, start_from
 from hhd.models.digest import first_not_finite
 from hhd.models.files import ModelCard, save_model
@@ -66,9 +67,7 @@ def train(recipe: Recipe, console: Console | None = None, stop: Stop | None = No
     model.check_input_size(recipe.input_size)
     if recipe.joint_weights and not skeleton.joint_weights:
         raise ValueError(f"joint_weights is true, but skeleton {skeleton.name} has none")
-    # Also for integral networks: random logits times beta start the KL at three times its value
-    # for even maps, and cost ten points of PCK after a short training.
-    start_from_zero_maps(model)
+    hk.start_from_zero_maps(model.last_convolution())
     if recipe.weights is not None:
         afresh = start_from(model, read_weights(Path(recipe.weights)), recipe.model)
         say(console, f"not from {recipe.weights}: {', '.join(afresh)}" if afresh else "")

@@ -11,9 +11,9 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch.utils.flop_counter import FlopCounterMode
 
+import hhd_kernels as hk
 from hhd.extras import missing_extra_message
 from hhd.models import MODELS, build_model
-from hhd.models.base import start_from_zero_maps
 from hhd.models.efficientnet_lite import SameConv2d
 from hhd.models.files import ModelCard, load_model, save_model
 from hhd.models.litehrnet import CrossResolutionWeighting
@@ -242,7 +242,7 @@ def test_unknown_or_impossible_models_are_refused():
 
 def test_heatmap_training_starts_from_nearly_empty_maps():
     model = build_model("small_teacher", 14).eval()
-    start_from_zero_maps(model)
+    hk.start_from_zero_maps(model.last_convolution())
     assert model(torch.randn(1, 3, 64, 64)).abs().max() < 0.1
 
 

@@ -18,6 +18,7 @@ from hhd.cli import main
 from hhd.models.digest import DIGEST, state_digest
 from hhd.train import loop
 from hhd.train.checkpoint import load_checkpoint, previous, save_checkpoint
+from hhd.train.ownership import Stop, Terminated
 from hhd.train.recipe import load_recipe, parse_recipe
 
 QUIET = Console(quiet=True)
@@ -187,6 +188,17 @@ def test_sigterm_saves_and_leaves(words, tiny):
     assert load_checkpoint(out / "checkpoint.pt")["step"] >= last
     for child in children:
         assert not Path(f"/proc/{child}").exists()
+
+
+def test_a_run_that_is_to_end_saves_the_step_it_is_at(tiny):
+    """Not only at the end of an epoch, nor at the recipe's own steps."""
+    recipe = load_recipe("demo_student", **{**tiny, "checkpoint_every": 1000})
+    stop = Stop()
+    stop.requested = True
+    for step in (1, 2):
+        with pytest.raises(Terminated):
+            loop.train(recipe, QUIET, stop)
+        assert load_checkpoint(Path(recipe.output) / "checkpoint.pt")["step"] == step
 
 
 @pytest.mark.parametrize("command", ["train", "eval"])
