@@ -22,6 +22,7 @@ is NaN. Bad arguments raise ``TypeError`` (wrong type or dtype) or ``ValueError`
 
 from __future__ import annotations
 
+import math
 import operator
 import sys
 from collections.abc import Callable, Sequence
