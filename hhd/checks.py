@@ -35,6 +35,12 @@ def check_from_zero(name: str, value: Any) -> None:
         raise ValueError(f"{name} is {shown(value)}; it takes a number from 0 up")
 
 
+def check_finite(name: str, value: Any) -> None:
+    """A finite number."""
+    if finite(value) is None:
+        raise ValueError(f"{name} is {shown(value)}; it takes a finite number")
+
+
 def check_share(name: str, value: Any) -> None:
     """A number from 0 to 1."""
     number = finite(value)

@@ -10,7 +10,7 @@ from typing import Any
 from pycocotools.coco import COCO
 from rich.console import Console
 
-from hhd.checks import check_positive
+from hhd.checks import check_finite, check_positive
 from hhd.console import say
 from hhd.data.coco import read_coco
 from hhd.data.dataset import CropDataset
@@ -49,6 +49,7 @@ def evaluate_file(
     card = replace(card, **decoding_fields(card, decoding or {}))
     rule = {**Recipe().as_dict(), **(card.recipe or {}), **(rules or {})}
     check_positive("nms_threshold", rule["nms_threshold"])
+    check_finite("detection_threshold", rule["detection_threshold"])
     device_of = choose_device(device)
     reading = read_annotations(
         annotations,

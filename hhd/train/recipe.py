@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeVar, get_type_hints
 
 import jsonargparse
 
-from hhd.checks import check_from_zero, check_positive, check_share, check_sizes
+from hhd.checks import check_finite, check_from_zero, check_positive, check_share, check_sizes
 from hhd.files import is_file, read_yaml
 from hhd.models.build import check_model_name
 from hhd.models.files import check_decode_window, check_udp_decoding
@@ -251,6 +251,7 @@ class Recipe:
         for name in FROM_ZERO:
             if getattr(self, name) is not None:
                 check_from_zero(name, getattr(self, name))
+        check_finite("detection_threshold", self.detection_threshold)
         for name in SHARES:
             check_share(name, getattr(self, name))
         check_sizes("input_size", self.input_size, 2)

@@ -233,6 +233,8 @@ def test_detections_of_other_categories_are_said_aloud(kites, tmp_path, capsys):
     assert "of 6 it has left out: 6 of category 0; the annotated persons' category is 1" in error
     assert main(kites.eval_words(f"--detections={path}", "--detection-category=0")) == 0
     assert "COCO  AP" in capsys.readouterr().out
+    assert main(kites.eval_words(f"--detections={path}", "--detection-threshold=nan")) == 1
+    assert "detection_threshold is nan; it takes a finite number" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("words", [["--area-of-box"], ["--area-of-box", "true"]])
