@@ -1,7 +1,9 @@
 """The heatmap distillation loss between the student's and the teacher's windows."""
 
+from __future__ import annotations
+
 import math
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
@@ -11,8 +13,12 @@ from hhd_kernels.crop import Axis, Place, place, read, taps
 from hhd_kernels.locate import student_reference
 from hhd_kernels.loss_autograd import call, loss_autograd
 from hhd_kernels.normalize import accumulator, log_softmax, normalized
+from hhd_kernels.option_names import HHDLossOptions, shows_options
 from hhd_kernels.options import Border, Divergence, Locate, Normalize, Reduction, Sampling
 from hhd_kernels.teacher_targets import TeacherTargets
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 LOG_TINY = math.log(1.1754943508222875e-38)
 """The log of a student mass that is exactly zero: the smallest normal float32."""
@@ -32,14 +38,14 @@ class HHDOptions(NamedTuple):
 
 
 def hhd_options(
-    beta: float,
-    normalize: str,
-    divergence: str,
-    locate: str,
-    sampling: str,
-    border: str,
-    reduction: str,
-    eps: float,
+    beta: float = 10.0,
+    normalize: str = "softmax",
+    divergence: str = "kl",
+    locate: str = "peak",
+    sampling: str = "nearest",
+    border: str = "mirror",
+    reduction: str = "mean",
+    eps: float = 1e-6,
 ) -> HHDOptions:
     """Check the options of `hhd_loss` and turn them into what the ops take."""
     if divergence == "kl" and normalize != "softmax":
@@ -58,19 +64,12 @@ def hhd_options(
     )
 
 
+@shows_options(hhd_options)
 def hhd_loss(
     student_logits: Tensor,
     targets: TeacherTargets,
     weight: Tensor | None = None,
-    *,
-    beta: float = 10.0,
-    normalize: str = "softmax",
-    divergence: str = "kl",
-    locate: str = "peak",
-    sampling: str = "nearest",
-    border: str = "mirror",
-    reduction: str = "mean",
-    eps: float = 1e-6,
+    **options: Unpack[HHDLossOptions],
 ) -> Tensor:
     """Compare the student's window A, cropped from its normalised map, with the teacher's Bt.
 
@@ -99,8 +98,7 @@ def hhd_loss(
         throughout, or targets that are not finite, centre or window (the confidence is not read);
         then that map's whole gradient is NaN, and no other's.
     """
-    options = hhd_options(beta, normalize, divergence, locate, sampling, border, reduction, eps)
-    return loss_of(student_logits, targets, weight, options)
+    return loss_of(student_logits, targets, weight, hhd_options(**options))
 
 
 def loss_of(

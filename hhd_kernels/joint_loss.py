@@ -1,6 +1,8 @@
 """Soft-argmax, coordinate loss and distillation loss in one pass over the student's maps."""
 
-from typing import Any, NamedTuple
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -20,9 +22,13 @@ from hhd_kernels.hhd_loss import (
 )
 from hhd_kernels.loss_autograd import call, loss_autograd
 from hhd_kernels.normalize import accumulator, log_softmax
+from hhd_kernels.option_names import HHDLossOptions, JointLossOptions, shows_options
 from hhd_kernels.options import CoordinateLoss
 from hhd_kernels.soft_argmax import confidence, expectation
 from hhd_kernels.teacher_targets import TeacherTargets
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 class JointLoss(NamedTuple):
@@ -52,11 +58,11 @@ class JointOptions(NamedTuple):
 
 
 def joint_options(
-    coordinate_loss: str,
-    coordinate_unit: float | str,
-    transition: float,
-    coordinate_weight: float,
-    hhd_weight: float,
+    coordinate_loss: str = "l1",
+    coordinate_unit: float | str = 2.0,
+    transition: float = 1.0,
+    coordinate_weight: float = 1.0,
+    hhd_weight: float = 1.0,
 ) -> JointOptions:
     """Check the coordinate options of `joint_loss` and turn them into what the op takes."""
     if isinstance(coordinate_unit, str) and coordinate_unit != "map":
@@ -72,26 +78,24 @@ def joint_options(
     )
 
 
+COORDINATE_OPTIONS = JointLossOptions.__annotations__.keys() - HHDLossOptions.__annotations__.keys()
+
+
+def joined_options(options: JointLossOptions) -> tuple[HHDOptions, JointOptions]:
+    """Check the options of `joint_loss`: the window's and the coordinates'."""
+    mine = {name: value for name, value in options.items() if name in COORDINATE_OPTIONS}
+    others = {name: value for name, value in options.items() if name not in COORDINATE_OPTIONS}
+    return hhd_options(**others), joint_options(**mine)  # type: ignore[arg-type]
+
+
+@shows_options(hhd_options, joint_options)
 def joint_loss(
     student_logits: Tensor,
     targets: TeacherTargets,
     target_coords: Tensor | None = None,
     weight: Tensor | None = None,
     teacher_weight: Tensor | None = None,
-    *,
-    beta: float = 10.0,
-    normalize: str = "softmax",
-    divergence: str = "kl",
-    locate: str = "peak",
-    sampling: str = "nearest",
-    border: str = "mirror",
-    reduction: str = "mean",
-    eps: float = 1e-6,
-    coordinate_loss: str = "l1",
-    coordinate_unit: float | str = 2.0,
-    transition: float = 1.0,
-    coordinate_weight: float = 1.0,
-    hhd_weight: float = 1.0,
+    **options: Unpack[JointLossOptions],
 ) -> JointLoss:
     """Coordinate loss of the student's soft-argmax plus `hhd_loss`, fused.
 
@@ -123,12 +127,12 @@ def joint_loss(
         target_coords,
         weight,
         teacher_weight,
-        hhd_options(beta, normalize, divergence, locate, sampling, border, reduction, eps),
-        joint_options(coordinate_loss, coordinate_unit, transition, coordinate_weight, hhd_weight),
+        *joined_options(options),
     )
     return joint_of(inputs)
 
 
+@shows_options(hhd_options, joint_options)
 def joint_loss_and_grad(
     student_logits: Tensor,
     targets: TeacherTargets,
@@ -137,19 +141,7 @@ def joint_loss_and_grad(
     teacher_weight: Tensor | None = None,
     *,
     grad_scale: Tensor | None = None,
-    beta: float = 10.0,
-    normalize: str = "softmax",
-    divergence: str = "kl",
-    locate: str = "peak",
-    sampling: str = "nearest",
-    border: str = "mirror",
-    reduction: str = "mean",
-    eps: float = 1e-6,
-    coordinate_loss: str = "l1",
-    coordinate_unit: float | str = 2.0,
-    transition: float = 1.0,
-    coordinate_weight: float = 1.0,
-    hhd_weight: float = 1.0,
+    **options: Unpack[JointLossOptions],
 ) -> tuple[JointLoss, Tensor]:
     """`joint_loss` and its gradient in one pass, without autograd; nothing returned requires grad.
 
@@ -166,8 +158,7 @@ def joint_loss_and_grad(
         target_coords,
         weight,
         teacher_weight,
-        hhd_options(beta, normalize, divergence, locate, sampling, border, reduction, eps),
-        joint_options(coordinate_loss, coordinate_unit, transition, coordinate_weight, hhd_weight),
+        *joined_options(options),
     )
     return joint_and_grad_of(inputs, grad_scale)
 

@@ -13,6 +13,7 @@ import torch
 from torch.utils.data import default_collate
 
 import hhd_kernels as hk
+from hhd_kernels.option_names import HHDLossOptions, JointLossOptions
 from kernels.samples import loss_setup
 
 LOSSES = {
@@ -199,3 +200,17 @@ def test_every_option_of_a_module_is_in_its_signature(loss: Any) -> None:
     )
     for name in parameters:
         assert name in (loss.__doc__ or "")
+
+
+@pytest.mark.parametrize("function", [hk.hhd_loss, hk.joint_loss, hk.joint_loss_and_grad])
+def test_every_option_of_a_function_is_in_its_signature(function: Any) -> None:
+    types = HHDLossOptions if function is hk.hhd_loss else JointLossOptions
+    parameters = inspect.signature(function).parameters
+    options = {n: p for n, p in parameters.items() if p.kind is p.KEYWORD_ONLY}
+    options.pop("grad_scale", None)
+    assert options.keys() == types.__annotations__.keys()
+    for name, parameter in options.items():
+        assert parameter.annotation == types.__annotations__[name].__forward_arg__
+        assert parameter.default is not parameter.empty
+    with pytest.raises(TypeError, match="unexpected keyword argument 'bet'"):
+        function(torch.zeros(1, 1, 4, 4), hk.teacher_targets(torch.rand(1, 1, 4, 4)), bet=1)
