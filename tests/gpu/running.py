@@ -43,6 +43,8 @@ def run(
             text=True,
             errors="replace",
             start_new_session=True,
+            # A job in the background has the interrupt ignored, and its commands would inherit it.
+            preexec_fn=_heed_interrupts,
         ) as process,
     ):
         reader = Thread(target=_tee, args=(process.stdout, file), daemon=True)
@@ -60,6 +62,10 @@ def run(
             _signal(process.pid, signal.SIGKILL)
             _running.discard(process.pid)
             reader.join()
+
+
+def _heed_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def stop_all() -> None:
