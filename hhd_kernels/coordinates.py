@@ -4,6 +4,8 @@ Ours: (x, y) in heatmap pixels, the centre of column i is x = i. Sizes are (widt
 function takes coordinates [..., 2] as a NumPy array or a torch tensor and returns the same kind.
 """
 
+import sys
+from numbers import Rational, Real
 from typing import Any
 
 Size = tuple[int, int]
@@ -11,35 +13,37 @@ Size = tuple[int, int]
 
 def heatmap_to_unit(coords: Any, heatmap_size: Size) -> Any:
     """Heatmap pixels to x / W, in [0, (W-1)/W]: mmpose's integral head and regression labels."""
-    width, height = heatmap_size
+    width, height = _sides("heatmap_size", heatmap_size)
     return _affine(coords, (1 / width, 1 / height), (0, 0))
 
 
 def unit_to_heatmap(coords: Any, heatmap_size: Size) -> Any:
     """The inverse of `heatmap_to_unit`."""
-    return _affine(coords, heatmap_size, (0, 0))
+    return _affine(coords, _sides("heatmap_size", heatmap_size), (0, 0))
 
 
 def heatmap_to_dsnt(coords: Any, heatmap_size: Size) -> Any:
     """Heatmap pixels to (2x + 1) / W - 1, in (-1, 1): pixel centres as dsntnn has them."""
-    width, height = heatmap_size
+    width, height = _sides("heatmap_size", heatmap_size)
     return _affine(coords, (2 / width, 2 / height), (1 / width - 1, 1 / height - 1))
 
 
 def dsnt_to_heatmap(coords: Any, heatmap_size: Size) -> Any:
     """The inverse of `heatmap_to_dsnt`: ((x + 1) W - 1) / 2."""
-    width, height = heatmap_size
+    width, height = _sides("heatmap_size", heatmap_size)
     return _affine(coords, (width / 2, height / 2), ((width - 1) / 2, (height - 1) / 2))
 
 
 def heatmap_to_input(coords: Any, heatmap_size: Size, input_size: Size) -> Any:
     """Heatmap pixels to input pixels by the stride, left aligned: HRNet, mmpose's MSRA codec."""
-    return _affine(coords, _ratio(input_size, heatmap_size), (0, 0))
+    heatmap, image = _both(heatmap_size, input_size)
+    return _affine(coords, _ratio(image, heatmap), (0, 0))
 
 
 def input_to_heatmap(coords: Any, heatmap_size: Size, input_size: Size) -> Any:
     """The inverse of `heatmap_to_input`, not rounded."""
-    return _affine(coords, _ratio(heatmap_size, input_size), (0, 0))
+    heatmap, image = _both(heatmap_size, input_size)
+    return _affine(coords, _ratio(heatmap, image), (0, 0))
 
 
 def heatmap_to_input_udp(coords: Any, heatmap_size: Size, input_size: Size) -> Any:
@@ -47,12 +51,34 @@ def heatmap_to_input_udp(coords: Any, heatmap_size: Size, input_size: Size) -> A
 
     mmpose's UDP codec encodes so, but decodes with input / (heatmap - 1).
     """
-    return _affine(coords, _udp_ratio(input_size, heatmap_size), (0, 0))
+    heatmap, image = _both(heatmap_size, input_size)
+    return _affine(coords, _udp_ratio(image, heatmap), (0, 0))
 
 
 def input_to_heatmap_udp(coords: Any, heatmap_size: Size, input_size: Size) -> Any:
     """The inverse of `heatmap_to_input_udp`."""
-    return _affine(coords, _udp_ratio(heatmap_size, input_size), (0, 0))
+    heatmap, image = _both(heatmap_size, input_size)
+    return _affine(coords, _udp_ratio(heatmap, image), (0, 0))
+
+
+def _sides(name: str, size: Any) -> Size:
+    """(width, height), checked."""
+    takes = "(width, height), positive numbers"
+    try:
+        width, height = size
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} is {size!r}; it takes {takes}") from None
+    for side in (width, height):
+        if isinstance(side, bool) or not isinstance(side, Real):
+            raise TypeError(f"{name} is {size!r}; it takes {takes}")
+        number: Any = side if isinstance(side, Rational) else float(side)
+        if not 0 < number <= sys.float_info.max:
+            raise ValueError(f"{name} is {size!r}; it takes {takes}")
+    return width, height
+
+
+def _both(heatmap_size: Any, input_size: Any) -> tuple[Size, Size]:
+    return _sides("heatmap_size", heatmap_size), _sides("input_size", input_size)
 
 
 def _ratio(numerator: Size, denominator: Size) -> tuple[float, float]:

@@ -22,12 +22,11 @@ is NaN. Bad arguments raise ``TypeError`` (wrong type or dtype) or ``ValueError`
 
 from __future__ import annotations
 
-import math
 import operator
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from numbers import Real
+from numbers import Rational, Real
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -54,6 +53,7 @@ Convention: TypeAlias = Literal["mmpose", "hrnet"]
 Floats: TypeAlias = npt.NDArray[np.floating[Any]]
 
 MAX_BLUR_KERNEL = 999
+MAX_SIZE = 2**31 - 1
 
 
 def decode_plain(maps: Floats, *, convention: Convention = "mmpose") -> tuple[Floats, Floats]:
@@ -228,21 +228,20 @@ def _positive(name: str, value: Any) -> float:
     takes = "a positive, finite number"
     if not isinstance(value, Real) or isinstance(value, bool):
         raise TypeError(f"{name} is {value!r}; it takes {takes}")
-    if isinstance(value, int) and value > sys.float_info.max:
-        raise ValueError(f"{name} is no number that a float holds; it takes {takes}")
-    number = float(value)
-    if not 0 < number < math.inf:
+    # Compared before it becomes a float, which not every integer can.
+    number: Any = value if isinstance(value, Rational) else float(value)
+    if not 0 < number <= sys.float_info.max:
         raise ValueError(f"{name} is {value!r}; it takes {takes}")
-    return number
+    return float(number)
 
 
 def _size(name: str, size: Sequence[int]) -> tuple[int, int]:
-    takes = "two integers (W, H), each at least 1"
+    takes = f"two integers (W, H), each from 1 to {MAX_SIZE}"
     try:
         width, height = (_integer(name, length, takes) for length in size)
     except (TypeError, ValueError):
         raise TypeError(f"{name} is {size!r}; it takes {takes}") from None
-    if min(width, height) < 1:
+    if min(width, height) < 1 or max(width, height) > MAX_SIZE:
         raise ValueError(f"{name} is {size!r}; it takes {takes}")
     return width, height
 

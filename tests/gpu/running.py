@@ -31,37 +31,35 @@ def run(
     env: Mapping[str, str],
 ) -> int | None:
     """The exit status; None where the limit ended the command and all that it had started."""
-    with (
-        log.open("a") as file,
-        subprocess.Popen(
-            [str(part) for part in command],
-            cwd=cwd,
-            env=env,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            start_new_session=True,
-            # A job in the background has the interrupt ignored, and its commands would inherit it.
-            preexec_fn=_heed_interrupts,
-        ) as process,
-    ):
-        reader = Thread(target=_tee, args=(process.stdout, file), daemon=True)
-        reader.start()
-        _running.add(process.pid)
-        try:
-            return process.wait(max(seconds, 0.1))
-        except subprocess.TimeoutExpired:
-            _signal(process.pid, signal.SIGINT)
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(GRACE)
-            return None
-        finally:
-            # Whatever it has left behind would hold the pipe open.
-            _signal(process.pid, signal.SIGKILL)
-            _running.discard(process.pid)
-            reader.join()
+    process = subprocess.Popen(
+        [str(part) for part in command],
+        cwd=cwd,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+        # A job in the background has the interrupt ignored, and its commands would inherit it.
+        preexec_fn=_heed_interrupts,
+    )
+    reader = Thread(target=_tee, args=(process.stdout, log), daemon=True)
+    reader.start()
+    _running.add(process.pid)
+    try:
+        return process.wait(max(seconds, 0.1))
+    except subprocess.TimeoutExpired:
+        _signal(process.pid, signal.SIGINT)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(GRACE)
+        return None
+    finally:
+        # Whatever it has left behind would hold the pipe open; what left its session still may.
+        _signal(process.pid, signal.SIGKILL)
+        process.wait()
+        _running.discard(process.pid)
+        reader.join(3)
 
 
 def _heed_interrupts() -> None:
@@ -74,11 +72,12 @@ def stop_all() -> None:
         _signal(group, signal.SIGKILL)
 
 
-def _tee(source: IO[str], file: IO[str]) -> None:
-    for line in source:
-        file.write(line)
-        file.flush()
-        say(line.rstrip("\n"))
+def _tee(source: IO[str], log: Path) -> None:
+    with source, log.open("a") as file:
+        for line in source:
+            file.write(line)
+            file.flush()
+            say(line.rstrip("\n"))
 
 
 def _signal(group: int, number: int) -> None:
