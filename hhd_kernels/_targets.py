@@ -29,16 +29,19 @@ class TeacherTargets(NamedTuple):
 
 # Where it is public, and where stored files look for it.
 TeacherTargets.__module__ = "hhd_kernels.teacher_targets"
-_of_fields = TeacherTargets.__new__
 
 
-def _of_fields_or_generator(
-    cls: type[TeacherTargets], *fields: Any, **named: Any
-) -> TeacherTargets:
-    # Trainers rebuild a tuple as type(x)(f(field) for field in x), which a NamedTuple takes apart.
-    if len(fields) == 1 and not named and hasattr(fields[0], "__next__"):
-        fields = tuple(fields[0])
-    return _of_fields(cls, *fields, **named)
+def rebuilds_from_fields(kind: Any) -> None:
+    """Let a NamedTuple be made of one generator or list of its fields too: trainers rebuild a tuple
+    as type(x)(f(field) for field in x)."""
+    of_fields = kind.__new__
+
+    def of_fields_or_sequence(cls: Any, *fields: Any, **named: Any) -> Any:
+        if len(fields) == 1 and (hasattr(fields[0], "__next__") or isinstance(fields[0], list)):
+            fields = tuple(fields[0])
+        return of_fields(cls, *fields, **named)
+
+    kind.__new__ = of_fields_or_sequence
 
 
-TeacherTargets.__new__ = _of_fields_or_generator  # type: ignore[method-assign, assignment]
+rebuilds_from_fields(TeacherTargets)

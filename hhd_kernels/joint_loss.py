@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from hhd_kernels import _library, backend, checks
+from hhd_kernels._targets import rebuilds_from_fields
 from hhd_kernels.hhd_loss import (
     HHDOptions,
     Pair,
@@ -44,6 +45,9 @@ class JointLoss(NamedTuple):
     """The student's whole-map soft-argmax, (x, y) in heatmap pixels, [B, K, 2], detached."""
     confidence: Tensor
     """As `soft_argmax` returns it, [B, K]."""
+
+
+rebuilds_from_fields(JointLoss)
 
 
 class JointOptions(NamedTuple):

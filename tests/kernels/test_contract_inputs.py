@@ -104,7 +104,21 @@ def by_fields(x: Any) -> Any:
     return type(x)(*[field.clone() for field in x])
 
 
-@pytest.mark.parametrize("rebuild", [by_generator, by_fields])
+def by_list(x: Any) -> Any:
+    return type(x)([field.clone() for field in x])
+
+
+def test_losses_travel_too() -> None:
+    """A model's output, which evaluation loops gather."""
+    setup = loss_setup(0, (2, 3, 12, 10))
+    joint = hk.IntegralHHDLoss()(setup.logits, setup.logits.abs(), torch.ones(2, 3, 2))
+    for rebuild in (by_generator, by_fields, by_list):
+        again = rebuild(joint)
+        assert type(again) is hk.JointLoss
+        assert torch.equal(again.coords, joint.coords)
+
+
+@pytest.mark.parametrize("rebuild", [by_generator, by_fields, by_list])
 def test_targets_travel_through_trainers(rebuild: Any) -> None:
     targets = hk.teacher_targets(torch.rand(2, 4, 16, 12))
     again = rebuild(targets)
