@@ -1,0 +1,136 @@
+"""Targets kept on disk: what a view gets of a stored patch, and what the store refuses."""
+
+import numpy as np
+import pytest
+import torch
+
+import hhd_kernels as hk
+from hhd.data.affine import compose, crop_affine, flip_affine, transform_points
+from hhd.data.targets import gaussian_maps
+from hhd.teach.canonical import Stored, canonical_records, mean_width, targets_in_view, view_of
+
+PICTURE = 400
+TEACHER, STUDENT = 64, 48
+SIGMA = 2.0
+ZOOM = STUDENT / TEACHER
+
+
+def gaussians(points, size, sigma):
+    coords = torch.tensor(points, dtype=torch.float32)
+    return gaussian_maps(coords, torch.ones(coords.shape[:2]), size, sigma, "dark")[0]
+
+
+def view(rng, flip):
+    matrix = crop_affine(
+        np.array([200.0, 210.0]) + rng.normal(0, 8, 2),
+        np.array([300.0, 300.0]) * rng.uniform(0.8, 1.25),
+        float(rng.uniform(-180, 180)),
+        (STUDENT, STUDENT),
+    )
+    return compose(matrix, flip_affine(PICTURE)) if flip else matrix
+
+
+def stored_in(records, views, orders):
+    items = [
+        view_of({name: array[i] for name, array in records.items()}, matrix, order)
+        for i, (matrix, order) in enumerate(zip(views, orders, strict=True))
+    ]
+    return Stored(*(torch.from_numpy(np.stack([i[n] for i in items])) for n in Stored._fields))
+
+
+@pytest.fixture
+def looked_at():
+    """Persons whose joints lie inside the picture, the teacher's map of each, and its matrix."""
+    rng = np.random.default_rng(0)
+    points = rng.uniform(120, 280, (24, 5, 2))
+    to_cells = np.stack(
+        [
+            crop_affine([200.0, 205.0], [320.0, 320.0], float(angle), (TEACHER, TEACHER))
+            for angle in rng.uniform(-180, 180, 24)
+        ]
+    )
+    cells = np.stack([transform_points(p, m) for p, m in zip(points, to_cells, strict=True)])
+    return points, to_cells, gaussians(cells, (TEACHER, TEACHER), SIGMA)
+
+
+@pytest.mark.parametrize("preset", ["kl", "published"])
+@pytest.mark.parametrize("flip", [False, True])
+def test_a_view_of_a_patch_is_what_the_teacher_would_answer_there(looked_at, preset, flip):
+    points, to_cells, maps = looked_at
+    criterion = hk.HHDLoss() if preset == "kl" else hk.HHDLoss.published()
+    rng = np.random.default_rng(1)
+    views = [view(rng, flip) for _ in points]
+    order = [1, 0, 3, 2, 4]
+    stored = stored_in(canonical_records(maps, to_cells), views, [order if flip else None] * 24)
+    found = targets_in_view(stored, (STUDENT, STUDENT), criterion._target, ZOOM)
+
+    seen = np.stack([transform_points(p, m) for p, m in zip(points, views, strict=True)])
+    if flip:
+        seen = seen[:, order]
+    wanted = criterion.targets(gaussians(seen, (STUDENT, STUDENT), SIGMA * ZOOM))
+    inside = ((seen >= 0) & (seen <= STUDENT - 1)).all(-1)
+    assert inside.mean() > 0.8
+    # A centre between two cells may be rounded either way.
+    clear = inside & (abs(seen - np.floor(seen) - 0.5) > 0.06).all(-1)
+    assert clear.mean() > 0.6
+    torch.testing.assert_close(found.centers[clear], wanted.centers[clear])
+    scale = wanted.windows[clear].amax()
+    # Bilinear reading flattens a peak of sigma 2 by a twelfth at most.
+    assert (found.windows[clear] - wanted.windows[clear]).abs().amax() < 0.09 * scale
+    assert (found.windows[clear] - wanted.windows[clear]).abs().mean() < 0.012 * scale
+    peaks = maps.amax((2, 3))[:, order] if flip else maps.amax((2, 3))
+    torch.testing.assert_close(found.confidence[clear], peaks[clear])
+
+
+def test_a_joint_off_the_view_is_not_taught(looked_at):
+    points, to_cells, maps = looked_at
+    far = [crop_affine([1000.0, 205.0], [300.0, 300.0], 0.0, (STUDENT, STUDENT))] * 24
+    stored = stored_in(canonical_records(maps, to_cells), far, [None] * 24)
+    found = targets_in_view(stored, (STUDENT, STUDENT), hk.HHDLoss()._target, ZOOM)
+    assert (found.confidence == 0).all()
+    assert torch.isfinite(found.windows).all()
+
+
+def test_what_lies_outside_of_the_patch_counts_as_rest(looked_at):
+    """A second peak far away takes its share of the mass."""
+    _, to_cells, maps = looked_at
+    both = maps.clone()
+    both[:, :, 40:, 40:] = torch.maximum(both[:, :, 40:, 40:], maps[:, :, 40:, 40:])
+    away = gaussians(np.full((24, 5, 2), 5.0), (TEACHER, TEACHER), SIGMA)
+    both = torch.maximum(maps, 0.9 * away)
+    views = [compose(np.array([[ZOOM, 0, 0], [0, ZOOM, 0]]), m) for m in to_cells]
+    alone, shared = (
+        targets_in_view(
+            stored_in(canonical_records(m, to_cells), views, [None] * 24),
+            (STUDENT, STUDENT),
+            hk.HHDLoss()._target,
+            ZOOM,
+        ).windows.sum((2, 3))
+        for m in (maps, both)
+    )
+    assert 0.85 < alone.median() < 1
+    assert abs(shared.median() / alone.median() - 1 / 1.9) < 0.03
+
+
+def test_values_below_the_floor_count_as_nothing(looked_at):
+    _, to_cells, maps = looked_at
+    noisy = maps.clamp_min(0.05)
+    kept = canonical_records(noisy, to_cells, floor=0.1)
+    clean = canonical_records(maps, to_cells, floor=0.1)
+    np.testing.assert_allclose(kept["masses"], clean["masses"], rtol=1e-5)
+    assert (canonical_records(noisy, to_cells)["masses"] > 5 * kept["masses"]).all()
+
+
+def test_the_width_is_measured(looked_at):
+    _, to_cells, maps = looked_at
+    total, joints = mean_width(canonical_records(maps, to_cells), 0.5)
+    assert abs(total / joints - SIGMA) < 0.05
+    assert mean_width(canonical_records(0 * maps, to_cells), 0.0) == (0.0, 0)
+
+
+def test_a_map_of_zeros_is_no_answer():
+    records = canonical_records(torch.zeros(2, 3, 16, 16), np.stack([np.eye(2, 3)] * 2))
+    stored = stored_in(records, [np.eye(2, 3)] * 2, [None] * 2)
+    found = targets_in_view(stored, (16, 16), hk.HHDLoss()._target, 1.0)
+    assert (found.confidence == 0).all()
+    assert torch.isfinite(found.windows).all()
