@@ -18,7 +18,7 @@ from torch import Tensor
 import hhd_kernels as hk
 from hhd.data.affine import Array, compose, invert, transform_points
 from hhd_kernels.crop import place
-from hhd_kernels.options import Normalize, Refine, Sampling
+from hhd_kernels.options import Normalize, Refine
 from hhd_kernels.teacher_targets import TargetOptions
 
 PATCH = 19
@@ -53,8 +53,8 @@ def canonical_records(
 
 
 def mean_width(records: dict[str, NDArray[Any]], confident: float) -> tuple[float, int]:
-    """The sum over joints of at least ``confident`` of the Gaussian's sigma (cells) that has as many
-    cells above half its peak, and their number."""
+    """Over the joints of at least ``confident``, the sum of their maps' widths in cells, and their
+    number; a width is the sigma of the Gaussian with as many cells above half its peak."""
     chosen = records["peaks"] >= max(confident, np.finfo(np.float32).tiny)
     high = (records["patches"].astype(np.float32) / 255) ** 2 >= 0.5
     area = high.sum(axis=(2, 3))[chosen]
@@ -99,7 +99,8 @@ def targets_in_view(
     its maps would give it.
 
     ``size`` = (W, H) of the student's maps; ``zoom``: the student's heatmap pixels per cell of the
-    teacher. A joint whose centre lies off the map has confidence 0.
+    teacher. A joint whose centre lies off the map has confidence 0. What a teacher's map would lose
+    past the view's border still counts in its mass.
     """
     columns, rows = size
     batch, joints = stored.peaks.shape

@@ -72,18 +72,20 @@ def test_a_view_of_a_patch_is_what_the_teacher_would_answer_there(looked_at, pre
     assert inside.mean() > 0.8
     # A centre between two cells may be rounded either way.
     clear = inside & (abs(seen - np.floor(seen) - 0.5) > 0.06).all(-1)
+    # Near the border a teacher's map loses what lies outside, and a stored patch does not.
+    clear &= ((seen > 4) & (seen < STUDENT - 5)).all(-1)
     assert clear.mean() > 0.6
     torch.testing.assert_close(found.centers[clear], wanted.centers[clear])
     scale = wanted.windows[clear].amax()
-    # Bilinear reading flattens a peak of sigma 2 by a twelfth at most.
-    assert (found.windows[clear] - wanted.windows[clear]).abs().amax() < 0.09 * scale
+    # Between four cells bilinear reading flattens a peak of sigma 2 by 1 / (4 sigma^2).
+    assert (found.windows[clear] - wanted.windows[clear]).abs().amax() < 0.075 * scale
     assert (found.windows[clear] - wanted.windows[clear]).abs().mean() < 0.012 * scale
     peaks = maps.amax((2, 3))[:, order] if flip else maps.amax((2, 3))
     torch.testing.assert_close(found.confidence[clear], peaks[clear])
 
 
 def test_a_joint_off_the_view_is_not_taught(looked_at):
-    points, to_cells, maps = looked_at
+    _, to_cells, maps = looked_at
     far = [crop_affine([1000.0, 205.0], [300.0, 300.0], 0.0, (STUDENT, STUDENT))] * 24
     stored = stored_in(canonical_records(maps, to_cells), far, [None] * 24)
     found = targets_in_view(stored, (STUDENT, STUDENT), hk.HHDLoss()._target, ZOOM)
