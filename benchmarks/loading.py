@@ -31,15 +31,8 @@ from numpy.typing import NDArray
 
 from benchmarks import environment
 from hhd.data.augment import UNCHANGED, Augmentation
-from hhd.data.dataset import (
-    RGB_MEAN,
-    RGB_STD,
-    CropDataset,
-    StepBatches,
-    make_loader,
-    normalise_images,
-    use_one_thread,
-)
+from hhd.data.dataset import RGB_MEAN, RGB_STD, CropDataset, normalise_images
+from hhd.data.loading import MixedData, StepBatches, make_loader, use_one_thread
 from hhd.data.person import Person
 from hhd.data.read import read_annotations
 from hhd.data.skeleton import load_skeleton
@@ -99,8 +92,8 @@ def in_process(data: CropDataset) -> Callable[[int], None]:
 
 def through_worker(data: CropDataset) -> Callable[[int], None]:
     """A function that takes n crops from a loader with one worker."""
-    batches = StepBatches(len(data), BATCH, epochs=1_000_000, seed=0)
-    loader = iter(make_loader(data, batches, workers=1))
+    batches = StepBatches([len(data)], [BATCH], epochs=1_000_000, seed=0)
+    loader = iter(make_loader(MixedData([data]), batches, workers=1))
 
     def load(count: int) -> None:
         for _ in range(count // BATCH):

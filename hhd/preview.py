@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +19,8 @@ SMALLEST_SIDE = 160
 
 def write_preview(recipe: Recipe, file: Path, count: int, console: Console) -> None:
     """Write a sheet of ``count`` training crops, for which no teacher need be there."""
-    plain = replace(recipe, loss="none", teacher=None, teacher_maps=None, match_gradients=False)
     skeleton = load_skeleton(recipe.skeleton)
-    data = build_train_data(plain, skeleton, 1, console)
+    data = build_train_data(recipe, skeleton, 1, console, taught=False).parts[0]
     order = np.random.default_rng(recipe.seed).permutation(len(data))
     # Persons again in later epochs, augmented anew, where there are not enough of them.
     indices = [int(order[i % len(data)]) + i // len(data) * len(data) for i in range(count)]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rich.console import Console
 
 from hhd.console import say
-from hhd.data.dataset import WORKER_KILLED, is_worker_killed
+from hhd.data.loading import WORKER_KILLED, is_worker_killed
 from hhd.data.skeleton import load_skeleton
 from hhd.evaluation.report import print_report
 from hhd.train.loop import train

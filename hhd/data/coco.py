@@ -103,9 +103,13 @@ def read_coco(path: Path, skeleton: Skeleton, category: str | None = None) -> Co
 
 
 def coco_persons(
-    file: CocoFile, images: Path, boxes: BoxRule = "as_given", outside: bool = False
+    file: CocoFile,
+    images: Path,
+    boxes: BoxRule = "as_given",
+    outside: bool = False,
+    unlabelled: bool = False,
 ) -> Reading:
-    """Persons with labelled joints, in the order of the file.
+    """Persons with labelled joints, in the order of the file; ``unlabelled`` ones with a box too.
 
     As in HRNet and mmpose, crowds (``iscrowd``) and persons without a labelled joint are left out;
     so are those whose box ``boxes`` empties, see :func:`clean_box`.
@@ -113,14 +117,15 @@ def coco_persons(
     reading = Reading(file.path, [], file.left_out.copy(), list(file.problems))
     paths: dict[int, Path | Problem] = {}
     for entry in file.entries:
-        if entry.crowd or not entry.labelled:
-            reading.left_out["crowds" if entry.crowd else "without a labelled joint"] += 1
+        if entry.crowd or (not entry.labelled and (not unlabelled or entry.box is None)):
+            without = "without a labelled joint" + (" or a box" if unlabelled else "")
+            reading.left_out["crowds" if entry.crowd else without] += 1
             continue
         path = _path_once(paths, file, entry.image_id, images, outside, reading.problems)
         if path is None:
             continue
         picture, given = file.pictures[entry.image_id], entry.box
-        assert given is not None  # of a labelled person, see _entry
+        assert given is not None  # of a labelled person, see _entry, and of others above
         box: Box | None = given
         if boxes != "as_given":
             if picture.width is None or picture.height is None:

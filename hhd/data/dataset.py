@@ -1,17 +1,16 @@
-"""The torch Dataset of top-down crops, and the batches that make a run resumable at any step."""
+"""The torch Dataset of top-down crops."""
 
 from __future__ import annotations
 
 import random
-import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import Dataset
 
 from hhd.data.affine import (
     Affine,
@@ -49,6 +48,24 @@ class MapSource(Protocol):
         """Maps [K, h, w] of one person in a crop that ``change`` makes of the unaugmented one."""
 
 
+class StoredTargets(Protocol):
+    """What a teacher's targets on disk give to an item, see :mod:`hhd.teach.stored`."""
+
+    def item(
+        self, person: Person, to_cells: NDArray[np.float64], flip: bool, view: int
+    ) -> dict[str, NDArray[Any]]:
+        """The batch's fields of one view of a person; ``to_cells`` [2, 3] takes picture pixels to
+        heatmap pixels."""
+
+
+class PictureSource(Protocol):
+    """Where pictures come from, see :class:`hhd.data.cache.CropCache`."""
+
+    def read(self, person: Person) -> tuple[NDArray[np.uint8], NDArray[np.float64], int]:
+        """BGR pixels [h, w, 3], the matrix [2, 3] from the picture to them, and the picture's
+        width."""
+
+
 class CropDataset(Dataset[dict[str, Any]]):
     """Crops of persons; an index is ``epoch * len(self) + position``, which seed the augmentation.
 
@@ -56,8 +73,12 @@ class CropDataset(Dataset[dict[str, Any]]):
     (``affine`` says of which input pixels, :func:`hhd.data.affine.cells_per_pixel`); ``labelled``
     float32 [K], 1 where a joint is labelled; ``weight`` float32 [K], 1 where it is inside the crop
     too; ``to_image`` float64 [2, 3], input pixels -> image pixels; ``size`` float64 [2], the crop's
-    in image pixels; ``position``, its place in ``persons``; and ``teacher_maps`` float32 [K, h, w]
-    if the dataset was given some.
+    in image pixels; ``position``, its place in ``persons``; ``importance`` float32, what its joints
+    weigh in the loss; ``teacher_maps`` float32 [K, h, w] if the dataset was given some, and the
+    fields of ``stored`` targets if it was given those.
+
+    ``views`` is the number of augmented views of a person that are shown in turn, 0 for a new one
+    in every epoch. ``part`` tells apart the draws of data sets of one seed.
 
     ``transform(image, keypoints, visible)`` is a user's own augmentation of the finished crop:
     uint8 [H, W, 3] RGB, [K, 2] in input pixels, bool [K]; it gives the same three. It may draw from
@@ -76,7 +97,12 @@ class CropDataset(Dataset[dict[str, Any]]):
         augmentation: Augmentation | None = None,
         transform: Transform | None = None,
         teacher_maps: MapSource | None = None,
+        stored: StoredTargets | None = None,
+        pictures: PictureSource | None = None,
+        importance: float = 1.0,
+        views: int = 0,
         seed: int = 0,
+        part: int = 0,
     ) -> None:
         self.persons = list(persons)
         self.flip_order = skeleton.flip_order()
@@ -89,7 +115,11 @@ class CropDataset(Dataset[dict[str, Any]]):
         self.augmentation = augmentation
         self.transform = transform
         self.teacher_maps = teacher_maps
-        self.seed = seed
+        self.stored = stored
+        self.pictures = pictures
+        self.importance = np.float32(importance)
+        self.views = views
+        self.seed, self.part = seed, part
         if augmentation is not None and augmentation.half_body_probability and not self.upper_body:
             raise ValueError(
                 f"half_body_probability is {augmentation.half_body_probability}, but skeleton "
@@ -102,11 +132,11 @@ class CropDataset(Dataset[dict[str, Any]]):
     def __getitem__(self, index: int) -> dict[str, Any]:
         epoch, position = divmod(index, len(self.persons))
         person = self.persons[position]
-        rng = np.random.default_rng((self.seed, epoch, position))
-        change = UNCHANGED if self.augmentation is None else self.augmentation.draw(rng)
-        picture = read_image(person)
-        matrix, size = self.crop_geometry(person, change, picture.shape[1])
-        crop = cv2.warpAffine(picture, matrix, self.input_size, flags=cv2.INTER_LINEAR)
+        view, rng, change = self.draw(epoch, position)
+        pixels, to_pixels, width = self.read(person)
+        matrix, size = self.crop_geometry(person, change, width)
+        between = matrix if to_pixels is None else compose(matrix, invert(to_pixels))
+        crop = cv2.warpAffine(pixels, between, self.input_size, flags=cv2.INTER_LINEAR)
         points, labelled = self.joints(person, matrix, change.flip)
         image = np.asarray(cv2.cvtColor(crop, cv2.COLOR_BGR2RGB), dtype=np.uint8)
         if self.transform is not None:
@@ -120,7 +150,11 @@ class CropDataset(Dataset[dict[str, Any]]):
             "to_image": invert(matrix),
             "size": size,
             "position": position,
+            "importance": self.importance,
         }
+        if self.stored is not None:
+            grid = np.array([[self.to_cells[0], 0.0, 0.0], [0.0, self.to_cells[1], 0.0]])
+            item |= self.stored.item(person, compose(grid, matrix), change.flip, view)
         if self.teacher_maps is not None:
             unaugmented = self.crop_matrix(person, UNCHANGED)
             between = compose(matrix, invert(unaugmented))
@@ -128,6 +162,23 @@ class CropDataset(Dataset[dict[str, Any]]):
                 person.annotation_id, between, change.flip
             )
         return item
+
+    def draw(self, epoch: int, position: int) -> tuple[int, np.random.Generator, CropChange]:
+        """The number of the view that an epoch shows, its random numbers, and its crop."""
+        view = epoch % self.views if self.views else epoch
+        # Zeros at the end of a seed change nothing.
+        rng = np.random.default_rng((self.seed, view, position, self.part))
+        change = UNCHANGED if self.augmentation is None else self.augmentation.draw(rng)
+        return view, rng, change
+
+    def read(
+        self, person: Person
+    ) -> tuple[NDArray[np.uint8], NDArray[np.float64] | None, int | None]:
+        """Pixels, the matrix from the picture to them (None: they are it), the picture's width."""
+        if self.pictures is not None:
+            return self.pictures.read(person)
+        picture = read_image(person)
+        return picture, None, picture.shape[1]
 
     def crop_matrix(
         self, person: Person, change: CropChange, image_width: int | None = None
@@ -206,7 +257,8 @@ class CropDataset(Dataset[dict[str, Any]]):
                 "transform gave an image of {} {}, keypoints of {} and visible of {}; "
                 "it must give {} {}, {} and {}".format(*got, *takes)
             )
-        if self.teacher_maps is not None and not np.array_equal(moved, points):
+        kept = self.teacher_maps is not None or self.stored is not None
+        if kept and not np.array_equal(moved, points):
             raise ValueError(
                 "transform moves keypoints, but stored teacher maps stay where they are"
             )
@@ -216,92 +268,6 @@ class CropDataset(Dataset[dict[str, Any]]):
 def read_image(person: Person) -> NDArray[np.uint8]:
     """The person's picture, BGR [H, W, 3], which must be of the size that its annotation says."""
     return read_picture(person.image, person.picture_size)
-
-
-class StepBatches(Sampler[list[int]]):
-    """Batches of a whole run, from step ``start`` on: shuffled in each epoch, whole batches only.
-
-    The order is a function of the seed alone, so a resumed run sees what an uninterrupted one
-    would.
-    """
-
-    def __init__(
-        self, length: int, batch_size: int, epochs: int, seed: int, start: int = 0
-    ) -> None:
-        self.per_epoch = length // batch_size
-        if self.per_epoch == 0:
-            raise ValueError(f"batch_size is {batch_size}, more than the {length} training persons")
-        self.length, self.batch_size, self.epochs, self.seed, self.start = (
-            length,
-            batch_size,
-            epochs,
-            seed,
-            start,
-        )
-
-    def __len__(self) -> int:
-        return self.per_epoch * self.epochs - self.start
-
-    def __iter__(self) -> Iterator[list[int]]:
-        for epoch in range(self.start // self.per_epoch, self.epochs):
-            order = (
-                np.random.default_rng((self.seed, epoch)).permutation(self.length)
-                + epoch * self.length
-            )
-            first = max(0, self.start - epoch * self.per_epoch)
-            for batch in range(first, self.per_epoch):
-                yield order[batch * self.batch_size : (batch + 1) * self.batch_size].tolist()
-
-
-def use_one_thread() -> None:
-    """OpenCV's own threads only fight with the data workers and torch."""
-    cv2.setNumThreads(0)
-
-
-def start_worker(_worker: int) -> None:
-    """An interrupt from the keyboard is the main process's to answer, which ends its workers."""
-    use_one_thread()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-WORKER_KILLED = (
-    "a process that loads data was killed, as the system does where memory runs out; fewer workers "
-    "need less of it"
-)
-
-
-def is_worker_killed(error: RuntimeError) -> bool:
-    """Whether it is what torch raises, at any place, when a data worker is gone."""
-    return str(error).startswith("DataLoader worker")
-
-
-def make_loader(
-    dataset: CropDataset, batches: Sampler[list[int]] | int, workers: int
-) -> DataLoader[Any]:
-    """A loader over a run's ``batches`` or, given a batch size, over the data once, in order."""
-    use_one_thread()
-    # A generator of its own: a loader must not draw from the stream that a checkpoint restores.
-    generator = torch.Generator()
-    options: dict[str, Any] = {
-        "num_workers": workers,
-        "worker_init_fn": start_worker,
-        "generator": generator,
-    }
-    if isinstance(batches, int):
-        return DataLoader(dataset, batch_size=batches, **options)
-    return DataLoader(dataset, batch_sampler=batches, **options)
-
-
-def read_batches(loader: DataLoader[Any]) -> Iterator[dict[str, torch.Tensor]]:
-    """The loader's batches; what a worker process raises says what the worker said, and no more."""
-    try:
-        yield from loader
-    except (ValueError, OSError) as error:
-        # torch puts the worker's traceback into the message; its last line is "Type: message".
-        text = str(error).strip()
-        if not text.startswith("Caught "):
-            raise
-        raise ValueError(text.splitlines()[-1].partition(": ")[2]) from error
 
 
 def normalise_images(images: torch.Tensor) -> torch.Tensor:

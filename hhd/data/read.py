@@ -19,6 +19,7 @@ def read_annotations(
     boxes: BoxRule = "as_given",
     category: str | None = None,
     outside: bool = False,
+    unlabelled: bool = False,
     detections: Path | None = None,
     detection_category: int | None = None,
     score_threshold: float = 0.0,
@@ -26,7 +27,8 @@ def read_annotations(
     """COCO-style JSON (an object), MPII's rows (a list) or MPII's official .mat.
 
     ``category``: the persons' in a file of several, by name or id, where their joint names do not
-    tell. ``outside``: pictures may lie outside of ``images``. ``detections``: the boxes of a COCO
+    tell. ``outside``: pictures may lie outside of ``images``. ``unlabelled``: COCO's persons
+    without a labelled joint too, where they have a box. ``detections``: the boxes of a COCO
     detection file instead of the annotated ones, those that score ``score_threshold`` or more; the
     annotation file then only knows the pictures.
     """
@@ -43,7 +45,9 @@ def read_annotations(
         )
     if is_mpii(annotations):
         return mpii_persons(annotations, images, skeleton, outside)
-    return coco_persons(read_coco(annotations, skeleton, category), images, boxes, outside)
+    return coco_persons(
+        read_coco(annotations, skeleton, category), images, boxes, outside, unlabelled
+    )
 
 
 def is_mpii(annotations: Path) -> bool:

@@ -30,7 +30,8 @@ from torch.utils.data import DataLoader
 
 import hhd_kernels as hk
 from hhd.data.affine import cells_per_pixel, transform_points
-from hhd.data.dataset import normalise_images, read_batches
+from hhd.data.dataset import normalise_images
+from hhd.data.loading import read_batches
 from hhd.models.base import PoseModel
 from hhd.models.files import ModelCard
 

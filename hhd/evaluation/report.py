@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from math import isnan
 from typing import Any
@@ -13,8 +14,10 @@ from rich.console import Console
 from rich.table import Table
 
 from hhd.console import say
-from hhd.data.dataset import CropDataset, make_loader
+from hhd.data.dataset import CropDataset
+from hhd.data.loading import make_loader
 from hhd.data.mpii import MpiiTruth
+from hhd.data.person import Person
 from hhd.data.skeleton import Skeleton
 from hhd.evaluation.coco_ap import PUBLISHED_RULES, ApRules, coco_ap, detections
 from hhd.evaluation.decode import Decoder, Predictions, predict
@@ -94,11 +97,29 @@ def evaluate(
     ap_rules: ApRules = PUBLISHED_RULES,
     mpii_truth: MpiiTruth | None = None,
 ) -> Report:
-    """PCK over ``dataset`` (not augmented); COCO AP if its truth is given, and PCKh by both
-    conventions if MPII's is."""
-    skeleton = decoder.card.skeleton
+    """:func:`score` of a network's predictions over ``dataset``, which is not augmented."""
     found = predict(model, decoder, make_loader(dataset, batch_size, workers), device)
-    persons = dataset.persons
+    return score(
+        found,
+        dataset.persons,
+        decoder.card.skeleton,
+        truth=truth,
+        ap_rules=ap_rules,
+        mpii_truth=mpii_truth,
+    )
+
+
+def score(
+    found: Predictions,
+    persons: Sequence[Person],
+    skeleton: Skeleton,
+    *,
+    truth: COCO | None = None,
+    ap_rules: ApRules = PUBLISHED_RULES,
+    mpii_truth: MpiiTruth | None = None,
+) -> Report:
+    """PCK of predictions of ``persons``; COCO AP if its truth is given, and PCKh by both
+    conventions if MPII's is."""
     ap: dict[str, float] = {}
     if truth is not None:
         results = detections(
@@ -114,8 +135,8 @@ def evaluate(
     if mpii_truth is not None:
         heads = pckh(found.coords, mpii_truth, "hrnet"), pckh(found.coords, mpii_truth, "mmpose")
     reason = undefined(persons, skeleton)
-    score = pck(found.coords, persons, skeleton) if reason is None else None
-    return Report(score, ap, found, heads, () if reason is None else (reason,))
+    accuracy = pck(found.coords, persons, skeleton) if reason is None else None
+    return Report(accuracy, ap, found, heads, () if reason is None else (reason,))
 
 
 def print_report(console: Console, report: Report, skeleton: Skeleton) -> None:

@@ -1,4 +1,4 @@
-"""The state of a run on disk: written whole or not at all, enough to go on to the same result."""
+"""Files of a run: the checkpoint, written whole or not at all, and the log."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ FIELDS: dict[str, Any] = {
     "model": dict,
     "optimiser": dict,
     "schedule": dict,
-    "rng": torch.Tensor,
+    "average": dict | type(None),
+    "scaler": dict,
+    "rng": list,
+    "precision": str,
     "step": int,
     "hhd_weight": int | float,
     "train_seconds": int | float,

@@ -1,8 +1,14 @@
-"""The loss of a step: (maps, batch, teacher's maps) -> (loss, the terms to log)."""
+"""The loss of a step: (maps, prepared batch) -> (loss, the terms to log).
+
+A step's crops may come in parts, to several processes or one after the other. ``totals`` then has,
+for each weighted mean, the weights' sum over all of them divided by the number of parts, and the
+mean of the parts' losses is the loss of the whole.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import replace
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +20,23 @@ from hhd.teach.teachers import Batch
 from hhd.train.recipe import Recipe
 
 Terms = dict[str, Tensor]
-StepLoss = Callable[[Tensor, Batch, Tensor | None], tuple[Tensor, Terms]]
+Totals = dict[str, Tensor]
+# What a teacher gives: maps [B, K, H, W], or what distillation needs of them.
+Taught = Tensor | hk.TeacherTargets
+
+
+class StepLoss(Protocol):
+    """What :func:`build_loss` gives; ``weighted`` are the fields that its means are weighted by."""
+
+    weighted: tuple[str, ...]
+
+    def prepare(self, batch: Batch, taught: Taught | None) -> Batch:
+        """The fields [B, ...] that the loss takes, made of the batch and the teacher's answer."""
+
+    def __call__(
+        self, logits: Tensor, batch: Batch, totals: Totals | None = None
+    ) -> tuple[Tensor, Terms]:
+        """Loss and terms of maps and the prepared batch that belongs to them."""
 
 
 def build_loss(recipe: Recipe, size: tuple[int, int]) -> StepLoss:
@@ -52,29 +74,42 @@ def js_divergence(p: Tensor, q: Tensor) -> Tensor:
     return 0.5 * (to_p + to_q).sum(dim=(2, 3))
 
 
-def weighted_mean(values: Tensor, weight: Tensor) -> Tensor:
+def weighted_mean(values: Tensor, weight: Tensor, total: Tensor | None = None) -> Tensor:
     """Mean of ``values`` [B, K] under ``weight``, of which 0 selects: whatever value stands there
-    counts for nothing; 0 if there is no weight."""
-    total = weight.sum()
+    counts for nothing; 0 if there is no weight. ``total`` takes the place of the weights' sum."""
+    total = weight.sum() if total is None else total
     nothing = total == 0
     summed = (weight * torch.where(weight > 0, values, 0)).sum()
     return torch.where(nothing, 0, summed / torch.where(nothing, 1, total))
 
 
+def joint_weights(batch: Batch) -> Tensor:
+    """Weights [B, K] of labelled joints inside the crop, times the person's and the joints' own."""
+    weight = batch["weight"]
+    if "importance" in batch:
+        weight = weight * batch["importance"][:, None]
+    return weight * batch["joint_weight"] if "joint_weight" in batch else weight
+
+
 class HeatmapLoss:
     """Squared error to Gaussians at the joints, of labelled joints near the map (HRNet, mmpose)."""
+
+    weighted: tuple[str, ...] = ()
 
     def __init__(self, recipe: Recipe, size: tuple[int, int]) -> None:
         self.size, self.sigma, self.target = size, recipe.sigma, recipe.target
         self.error = joints_mse if recipe.heatmap_loss == "joints_mse" else keypoint_mse
 
-    def __call__(self, maps: Tensor, batch: Batch, _teacher: Tensor | None) -> tuple[Tensor, Terms]:
+    def prepare(self, batch: Batch, taught: Taught | None) -> Batch:
         wanted, weight = gaussian_maps(
             batch["coords"], batch["labelled"], self.size, self.sigma, self.target
         )
-        if "joint_weight" in batch:
-            weight = weight * batch["joint_weight"]
-        loss = self.error(maps, wanted, weight)
+        return {"wanted": wanted, "weight": joint_weights({**batch, "weight": weight})}
+
+    def __call__(
+        self, logits: Tensor, batch: Batch, totals: Totals | None = None
+    ) -> tuple[Tensor, Terms]:
+        loss = self.error(logits, batch["wanted"], batch["weight"])
         return loss, {"heatmap": loss.detach()}
 
 
@@ -85,63 +120,69 @@ class CoordinateLoss:
     divides by all joints, here by the labelled ones).
     """
 
+    weighted: tuple[str, ...] = ("weight",)
+
     def __init__(self, recipe: Recipe, size: tuple[int, int]) -> None:
-        self.beta, self.sigma, self.kind = recipe.beta, recipe.sigma, recipe.coordinate_loss
-        self.size = size
+        self.recipe, self.size = recipe, size
+
+    def prepare(self, batch: Batch, taught: Taught | None) -> Batch:
+        return {"coords": batch["coords"], "weight": joint_weights(batch)}
 
     def __call__(
-        self, logits: Tensor, batch: Batch, _teacher: Tensor | None
+        self, logits: Tensor, batch: Batch, totals: Totals | None = None
     ) -> tuple[Tensor, Terms]:
-        coords, _ = hk.soft_argmax(logits, beta=self.beta)
+        coords, _ = hk.soft_argmax(logits, beta=self.recipe.beta)
         offset = coords - batch["coords"]
-        if self.kind == "l1":
-            distance = offset.abs() / self.sigma
+        if self.recipe.coordinate_loss == "l1":
+            distance = offset.abs() / self.recipe.sigma
         else:
             unit = offset / torch.tensor(self.size, device=offset.device)
             distance = F.smooth_l1_loss(unit, torch.zeros_like(unit), reduction="none")
-        loss = weighted_mean(distance.mean(dim=-1), joint_weights(batch))
-        return loss, {"coordinate": loss.detach()}
+        term = weighted_mean(distance.mean(dim=-1), batch["weight"], _total(totals, "weight"))
+        return self.recipe.coordinate_weight * term, {"coordinate": term.detach()}
 
 
-class DsntLoss:
+class DsntLoss(CoordinateLoss):
     """Coordinate loss plus the divergence of the softmax from a Gaussian at the label (DSNT)."""
 
-    def __init__(self, recipe: Recipe, size: tuple[int, int]) -> None:
-        self.coordinate = CoordinateLoss(recipe, size)
-        self.weight = recipe.distillation()[1]
-        self.size, self.sigma, self.beta = size, recipe.sigma, recipe.beta
-        self.target = recipe.target
+    def prepare(self, batch: Batch, taught: Taught | None) -> Batch:
+        recipe = self.recipe
+        _, wanted = integral_targets(
+            batch["coords"], batch["weight"], self.size, recipe.sigma, recipe.target
+        )
+        return {**super().prepare(batch, taught), "wanted": wanted}
 
     def __call__(
-        self, logits: Tensor, batch: Batch, teacher: Tensor | None
+        self, logits: Tensor, batch: Batch, totals: Totals | None = None
     ) -> tuple[Tensor, Terms]:
-        loss, terms = self.coordinate(logits, batch, teacher)
-        weight = joint_weights(batch)
-        _, wanted = integral_targets(
-            batch["coords"], batch["weight"], self.size, self.sigma, self.target
-        )
-        divergence = weighted_mean(js_divergence(spread(logits, self.beta), wanted), weight)
-        return loss + self.weight * divergence, {**terms, "js": divergence.detach()}
+        loss, terms = super().__call__(logits, batch, totals)
+        divergence = js_divergence(spread(logits, self.recipe.beta), batch["wanted"])
+        term = weighted_mean(divergence, batch["weight"], _total(totals, "weight"))
+        return loss + self.recipe.distillation()[1] * term, {**terms, "js": term.detach()}
 
 
-class FullMapDistillationLoss:
+class FullMapDistillationLoss(CoordinateLoss):
     """Coordinate loss plus distillation of the whole map, the baselines that HHD is measured by.
 
     kd_mse: mean over joints and pixels of (logits - teacher's map)^2. kd_kl: KL(teacher || student)
     of the teacher's positive part over its sum and the student's softmax, the mean over joints.
     """
 
-    def __init__(self, recipe: Recipe, size: tuple[int, int]) -> None:
-        self.coordinate = CoordinateLoss(recipe, size)
-        self.recipe, self.weight = recipe, recipe.distillation()[1]
+    weighted: tuple[str, ...] = ("weight", "teacher_weight")
+
+    def prepare(self, batch: Batch, taught: Taught | None) -> Batch:
+        if not isinstance(taught, Tensor):
+            raise ValueError(f"loss {self.recipe.loss} needs the teacher's maps of the batch")
+        maps = usable_maps(taught, self.recipe).float()
+        places = hk.locate_teacher(maps) if self.recipe.teacher_reach else batch["coords"]
+        weight = teacher_weights(self.recipe, batch, places, maps.amax(dim=(2, 3)))
+        return {**super().prepare(batch, taught), "teacher_maps": maps, "teacher_weight": weight}
 
     def __call__(
-        self, logits: Tensor, batch: Batch, teacher: Tensor | None
+        self, logits: Tensor, batch: Batch, totals: Totals | None = None
     ) -> tuple[Tensor, Terms]:
-        loss, terms = self.coordinate(logits, batch, teacher)
-        maps = usable_maps(teacher, self.recipe).float()
-        height = maps.amax(dim=(2, 3))
-        taught = ((height > 0) & (height >= self.recipe.teacher_gate)).to(maps)
+        loss, terms = super().__call__(logits, batch, totals)
+        maps = batch["teacher_maps"]
         if self.recipe.loss == "kd_mse":
             distance = (logits.float() - maps).square().mean(dim=(2, 3))
         else:
@@ -150,14 +191,10 @@ class FullMapDistillationLoss:
             log_student = F.log_softmax(self.recipe.beta * logits.float().flatten(2), dim=-1)
             difference = mass.clamp_min(1e-24).log() - log_student.view_as(mass)
             distance = (mass * difference).sum(dim=(2, 3))
-        term = weighted_mean(distance, taught)
-        return loss + self.weight * term, {**terms, self.recipe.loss: term.detach()}
-
-
-def joint_weights(batch: Batch) -> Tensor:
-    """Weights [B, K] of labelled joints inside the crop, times the joints' own if asked for."""
-    weight = batch["weight"]
-    return weight * batch["joint_weight"] if "joint_weight" in batch else weight
+        total = _total(totals, "teacher_weight")
+        term = weighted_mean(distance, batch["teacher_weight"], total)
+        name = self.recipe.loss
+        return loss + self.recipe.distillation()[1] * term, {**terms, name: term.detach()}
 
 
 def spread(logits: Tensor, beta: float) -> Tensor:
@@ -165,14 +202,28 @@ def spread(logits: Tensor, beta: float) -> Tensor:
     return F.softmax(beta * logits.float().flatten(2), dim=-1).view(logits.shape)
 
 
-def usable_maps(teacher: Tensor | None, recipe: Recipe) -> Tensor:
+def usable_maps(maps: Tensor, recipe: Recipe) -> Tensor:
     """The teacher's maps without what lies below ``teacher_floor`` of their peaks."""
-    if teacher is None:
-        raise ValueError(f"loss {recipe.loss} needs the teacher's maps of the batch")
     if not recipe.teacher_floor:
-        return teacher
-    peak = teacher.amax(dim=(2, 3), keepdim=True)
-    return teacher * (teacher >= recipe.teacher_floor * peak)
+        return maps
+    peak = maps.amax(dim=(2, 3), keepdim=True)
+    return maps * (maps >= recipe.teacher_floor * peak)
+
+
+def teacher_weights(recipe: Recipe, batch: Batch, places: Tensor, heights: Tensor) -> Tensor:
+    """Weights [B, K] of the joints that are distilled: where the teacher's map at ``places``
+    [B, K, 2] peaks at ``heights`` [B, K] above 0 and the recipe's gate and, where there is a label,
+    lies near it.
+
+    A map without a positive value is no answer, whatever the gate; the official code teaches its
+    argmax all the same, and is NaN where it is 0 throughout.
+    """
+    taught = (heights > 0) & (heights >= recipe.teacher_gate)
+    if recipe.teacher_reach:
+        away = torch.linalg.vector_norm(places - batch["coords"], dim=-1)
+        taught &= (away <= recipe.teacher_reach * recipe.sigma) | (batch["weight"] == 0)
+    importance = batch["importance"][:, None] if "importance" in batch else 1.0
+    return taught.to(torch.float32) * importance
 
 
 class DistillationLoss:
@@ -181,7 +232,15 @@ class DistillationLoss:
     def __init__(self, recipe: Recipe) -> None:
         self.recipe = recipe
         self.window, self.hhd_weight = recipe.distillation()
-        self.criterion = self._criterion(1.0, self.hhd_weight)
+        # The published loss is divided by numbers of joints, which all parts have alike.
+        self.weighted: tuple[str, ...] = (
+            () if recipe.loss == "published" else ("weight", "teacher_weight")
+        )
+        self.set_weight(self.hhd_weight)
+
+    def set_weight(self, hhd_weight: float) -> None:
+        """Replace the weight of the HHD term."""
+        self.criterion = self._criterion(self.recipe.coordinate_weight, hhd_weight)
 
     def _criterion(self, coordinate_weight: float, hhd_weight: float) -> hk.IntegralHHDLoss:
         recipe = self.recipe
@@ -200,37 +259,69 @@ class DistillationLoss:
             recipe.beta, window, coordinate_weight=coordinate_weight, hhd_weight=hhd_weight
         )
 
+    def targets(self, maps: Tensor) -> hk.TeacherTargets:
+        """What the loss needs of a teacher's maps."""
+        return self.criterion.targets(usable_maps(maps, self.recipe))
+
+    def prepare(self, batch: Batch, taught: Taught | None) -> Batch:
+        if taught is None:
+            raise ValueError(f"loss {self.recipe.loss} needs the teacher's answer to the batch")
+        targets = self.targets(taught) if isinstance(taught, Tensor) else taught
+        return {
+            "coords": batch["coords"],
+            "weight": joint_weights(batch),
+            **targets._asdict(),
+            "teacher_weight": teacher_weights(
+                self.recipe, batch, targets.centers, targets.confidence
+            ),
+        }
+
     def __call__(
-        self, logits: Tensor, batch: Batch, teacher: Tensor | None
+        self, logits: Tensor, batch: Batch, totals: Totals | None = None
     ) -> tuple[Tensor, Terms]:
-        joint = self._joint(self.criterion, logits, batch, teacher)
+        joint = self._joint(self.criterion, logits, batch, totals)
         return joint.loss, {"coordinate": joint.coordinate_loss, "hhd": joint.hhd_loss}
 
     def _joint(
-        self, criterion: hk.IntegralHHDLoss, logits: Tensor, batch: Batch, teacher: Tensor | None
+        self,
+        criterion: hk.IntegralHHDLoss,
+        logits: Tensor,
+        batch: Batch,
+        totals: Totals | None = None,
     ) -> hk.JointLoss:
-        targets = criterion.targets(usable_maps(teacher, self.recipe))
-        # A map without a positive value is no answer, whatever the gate; the official code teaches
-        # its argmax all the same, and is NaN where it is 0 throughout.
-        taught = (targets.confidence > 0) & (targets.confidence >= self.recipe.teacher_gate)
-        coords, weight = batch["coords"], joint_weights(batch)
-        joint: hk.JointLoss = criterion(logits, targets, coords, weight, taught.to(weight))
+        targets = hk.TeacherTargets(batch["centers"], batch["windows"], batch["confidence"])
+        weight, teacher_weight = batch["weight"], batch["teacher_weight"]
+        if totals and self.weighted:
+            # sum w l / B with weights that make it sum w l / total.
+            criterion = replace(criterion, reduction="official")
+            weight = weight * (weight.numel() * _inverse(totals["weight"]))
+            teacher_weight = teacher_weight * (len(weight) * _inverse(totals["teacher_weight"]))
+        joint: hk.JointLoss = criterion(logits, targets, batch["coords"], weight, teacher_weight)
         return joint
 
-    def match_gradients(self, logits: Tensor, batch: Batch, teacher: Tensor | None) -> float:
-        """Set the HHD term's weight by gradient norms, see the recipe's ``match_gradients``."""
-        norms = []
-        for weights in ((1.0, 0.0), (0.0, 1.0)):
+    def gradient_norms(self, logits: Tensor, batch: Batch, totals: Totals | None) -> Tensor:
+        """Squared norms [2] of the two terms' gradients at the logits, at a weight of 1 each."""
+        squares = []
+        for weights in ((self.recipe.coordinate_weight, 0.0), (0.0, 1.0)):
             leaf = logits.detach().requires_grad_()
-            loss = self._joint(self._criterion(*weights), leaf, batch, teacher).loss
+            loss = self._joint(self._criterion(*weights), leaf, batch, totals).loss
             (gradient,) = torch.autograd.grad(loss, leaf)
-            norms.append(float(gradient.float().norm()))
-        if not norms[1] > 0:
+            squares.append(gradient.float().square().sum())
+        return torch.stack(squares)
+
+    def match_gradients(self, squares: Tensor) -> float:
+        """Set the HHD term's weight by gradient norms, see the recipe's ``match_gradients``."""
+        coordinate, distillation = squares.sqrt().tolist()
+        if not distillation > 0:
             raise ValueError("match_gradients: the distillation has no gradient in the first batch")
-        weight = self.hhd_weight * norms[0] / norms[1]
+        weight = self.hhd_weight * coordinate / distillation
         self.set_weight(weight)
         return weight
 
-    def set_weight(self, hhd_weight: float) -> None:
-        """Replace the weight of the HHD term."""
-        self.criterion = self._criterion(1.0, hhd_weight)
+
+def _total(totals: Totals | None, name: str) -> Tensor | None:
+    return None if totals is None else totals[name]
+
+
+def _inverse(total: Tensor) -> Tensor:
+    return torch.where(total > 0, 1 / total, 0)

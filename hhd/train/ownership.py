@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 LOCK = "run.lock"
 
@@ -36,15 +36,6 @@ def owned(folder: Path) -> Iterator[None]:
         file.write(f"process {os.getpid()} on {socket.gethostname()} since {datetime.now():%F %T}")
         file.flush()
         yield
-
-
-def refuse_several_processes() -> None:
-    """``ValueError`` under torchrun and its like, with more processes than one."""
-    world = os.environ.get("WORLD_SIZE", "1")
-    if world not in ("", "1"):
-        raise ValueError(
-            f"WORLD_SIZE is {world}: hhd train runs in one process; start it without torchrun"
-        )
 
 
 class Terminated(KeyboardInterrupt):
@@ -89,4 +80,8 @@ class Stop:
     def check(self) -> None:
         """:class:`Terminated` if the run is to end."""
         if self.requested:
-            raise Terminated
+            self.end()
+
+    def end(self) -> NoReturn:
+        """:class:`Terminated`, which one of the run's processes was told."""
+        raise Terminated

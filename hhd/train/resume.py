@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from hhd.train.recipe import Recipe
-
-# What a run may change where it goes on: none of it changes the result.
-FREE = {"output", "device", "workers", "threads", "checkpoint_every", "log_every", "data_root"}
+from hhd.files import file_digest
+from hhd.teach.store import TargetStore
+from hhd.train.recipe import FREE, Recipe
 
 
 def input_files(recipe: Recipe) -> dict[str, Path]:
@@ -17,6 +16,8 @@ def input_files(recipe: Recipe) -> dict[str, Path]:
         "train_annotations": recipe.data_path(recipe.train_annotations),
         "val_annotations": recipe.data_path(recipe.val_annotations),
     }
+    for number, name in enumerate(recipe.further_annotations):
+        files[f"further_annotations {number}"] = recipe.data_path(name)
     for field in ("val_detections", "mpii_truth"):
         name = getattr(recipe, field)
         if name is not None:
@@ -30,6 +31,14 @@ def input_files(recipe: Recipe) -> dict[str, Path]:
         ids = recipe.teacher_ids
         files["teacher_ids"] = maps.with_suffix(".json") if ids is None else recipe.data_path(ids)
     return files
+
+
+def input_digests(recipe: Recipe) -> dict[str, str]:
+    """The digests of :func:`input_files`, and of the stored targets."""
+    digests = {name: file_digest(path) for name, path in input_files(recipe).items()}
+    if recipe.targets is not None:
+        digests["targets"] = TargetStore(recipe.data_path(recipe.targets)).digest
+    return digests
 
 
 def checkpoint_path(recipe: Recipe) -> Path:
@@ -65,6 +74,8 @@ def check_same_inputs(
 ) -> None:
     """A checkpoint goes on only with the files that began it."""
     files = input_files(recipe)
+    if recipe.targets is not None:
+        files["targets"] = recipe.data_path(recipe.targets)
     changed = [str(files[name]) for name in inputs if saved.get(name) != inputs[name]]
     if changed:
         raise ValueError(

@@ -16,7 +16,13 @@ def build_optimiser(
 ) -> torch.optim.Optimizer:
     """The recipe's optimiser at its peak learning rate."""
     kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[recipe.optimiser]
-    return kind(parameters, lr=recipe.lr, weight_decay=recipe.weight_decay)
+    # One kernel for all weights instead of several for each.
+    return kind(parameters, lr=step_rate(recipe), weight_decay=recipe.weight_decay, fused=True)
+
+
+def step_rate(recipe: Recipe) -> float:
+    """The peak learning rate for the recipe's batch size (Goyal et al., 2017: in proportion)."""
+    return recipe.lr * (1 if recipe.lr_batch is None else recipe.batch_size / recipe.lr_batch)
 
 
 def build_schedule(
@@ -26,7 +32,7 @@ def build_schedule(
     if recipe.schedule == "one_cycle":
         return OneCycleLR(
             optimiser,
-            max_lr=recipe.lr,
+            max_lr=step_rate(recipe),
             total_steps=steps_per_epoch * recipe.epochs,
             pct_start=recipe.warmup,
         )

@@ -213,7 +213,7 @@ def test_an_interrupted_run_says_where_it_goes_on(tiny, capsys, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr("hhd.train.loop.save_checkpoint", interrupt)
+        patched.setattr("hhd.train.state.save_checkpoint", interrupt)
         assert main(words) == 130
     error = capsys.readouterr().err
     assert error == f"hhd: interrupted; there is not yet a {checkpoint}\n"

@@ -11,7 +11,8 @@ import pytest
 from hhd.data.affine import transform_points
 from hhd.data.augment import UNCHANGED, Augmentation
 from hhd.data.coco import read_persons
-from hhd.data.dataset import CropDataset, StepBatches, make_loader, read_batches, read_image
+from hhd.data.dataset import CropDataset, read_image
+from hhd.data.loading import MixedData, StepBatches, make_loader, read_batches
 from hhd.data.picture import read_picture
 from hhd.data.skeleton import load_skeleton
 from hhd.data.synthetic import draw_person
@@ -104,24 +105,53 @@ def test_hrnets_augmentation_is_clipped():
 
 
 def test_batches_from_the_middle_are_the_rest_of_the_run():
-    whole = list(StepBatches(10, 3, epochs=3, seed=1))
+    whole = list(StepBatches([10], [3], epochs=3, seed=1))
     assert len(whole) == 9
-    assert sorted(i for batch in whole[:3] for i in batch)[-1] < 10 <= min(whole[3])
+    first = [index for batch in whole[:3] for _, index in batch]
+    assert max(first) < 10 <= min(index for _, index in whole[3])
     for start in range(10):
-        assert list(StepBatches(10, 3, epochs=3, seed=1, start=start)) == whole[start:]
+        assert list(StepBatches([10], [3], epochs=3, seed=1, start=start)) == whole[start:]
+
+
+def test_further_data_go_round_and_round_beside_the_first():
+    lengths, sizes = [10, 4, 7], [3, 3, 2]
+    whole = list(StepBatches(lengths, sizes, epochs=4, seed=1))
+    assert [batch[:3] for batch in whole] == list(StepBatches([10], [3], epochs=4, seed=1))
+    for part, (length, size) in enumerate(zip(lengths, sizes, strict=True)):
+        shown = [index for batch in whole for which, index in batch if which == part]
+        assert len(shown) == 12 * size
+        if part:
+            # Every person once in each round, and the rounds in turn.
+            assert all(index // length == n // length for n, index in enumerate(shown))
+            assert len(set(shown)) == len(shown)
+    for start in range(13):
+        assert list(StepBatches(lengths, sizes, epochs=4, seed=1, start=start)) == whole[start:]
+
+
+def test_processes_share_each_step():
+    lengths, sizes = [20, 9], [6, 4]
+    alone = list(StepBatches(lengths, sizes, epochs=2, seed=3))
+    shares = [
+        list(StepBatches(lengths, sizes, epochs=2, seed=3, rank=rank, world=2)) for rank in (0, 1)
+    ]
+    for step, batch in enumerate(alone):
+        assert sorted(shares[0][step] + shares[1][step]) == sorted(batch)
+        assert [len(share[step]) for share in shares] == [5, 5]
+    with pytest.raises(ValueError, match=r"6 and 4 crops \(batch_size, further_batch\), which 4 pro"):
+        StepBatches(lengths, sizes, 1, 0, world=4)
 
 
 def test_workers_do_not_change_the_data(persons, lsp14):
     data = CropDataset(persons, lsp14, input_size=(64, 64), stride=2, augmentation=Augmentation())
-    batches = StepBatches(len(data), 4, epochs=1, seed=0)
-    alone = next(iter(make_loader(data, batches, workers=0)))
-    worker = next(iter(make_loader(data, batches, workers=1)))
+    batches = StepBatches([len(data)], [4], epochs=1, seed=0)
+    alone = next(iter(make_loader(MixedData([data]), batches, workers=0)))
+    worker = next(iter(make_loader(MixedData([data]), batches, workers=1)))
     assert all((alone[key] == worker[key]).all() for key in alone)
 
 
 def test_a_batch_larger_than_the_data_is_refused():
     with pytest.raises(ValueError, match="batch_size is 8, more than the 5"):
-        StepBatches(5, 8, 1, 0)
+        StepBatches([5], [8], 1, 0)
 
 
 def test_generated_people_are_seeded():

@@ -95,14 +95,21 @@ def batch_of(joints=3, size=(20, 24)):
     return {"coords": coords, "weight": ones.clone(), "labelled": ones.clone()}, size
 
 
+def step(recipe, size, logits, batch, teacher):
+    criterion = build_loss(recipe, size)
+    return criterion(logits, criterion.prepare(batch, teacher))
+
+
 def test_js_is_finite_and_zero_at_its_target():
     batch, size = batch_of()
     criterion = build_loss(load_recipe("lspet_integral", loss="js", beta=1.0), size)
     _, wanted = integral_targets(batch["coords"], batch["weight"], size, 1.5)
     logits = wanted.clamp_min(1e-30).log().requires_grad_()
-    _, terms = criterion(logits, batch, None)
+    _, terms = criterion(logits, criterion.prepare(batch, None))
     assert float(terms["js"]) == pytest.approx(0, abs=1e-6)
-    loss, terms = criterion(torch.full_like(logits, -200).requires_grad_(), batch, None)
+    loss, terms = criterion(
+        torch.full_like(logits, -200).requires_grad_(), criterion.prepare(batch, None)
+    )
     assert 0.1 < float(terms["js"]) < np.log(2)
     assert torch.isfinite(loss)
 
@@ -113,7 +120,7 @@ def test_full_map_distillation(loss):
     recipe = load_recipe("lspet_integral", loss=loss, teacher="labels", hhd_weight=2.0, beta=3.0)
     teacher = torch.rand(2, 3, size[1], size[0])
     logits = torch.randn(2, 3, size[1], size[0], requires_grad=True)
-    total, terms = build_loss(recipe, size)(logits, batch, teacher)
+    total, terms = step(recipe, size, logits, batch, teacher)
     if loss == "kd_mse":
         by_joint = F.mse_loss(logits, teacher, reduction="none").mean(dim=(2, 3))
     else:
@@ -128,7 +135,7 @@ def test_full_map_distillation(loss):
     assert gradient.isfinite().all()
     # A teacher that saw nothing teaches nothing.
     teacher[0, 0] = 0
-    _, fewer = build_loss(recipe, size)(logits, batch, teacher)
+    _, fewer = step(recipe, size, logits, batch, teacher)
     assert float(fewer[loss]) == pytest.approx(float(by_joint.flatten()[1:].mean()), rel=1e-5)
 
 
@@ -136,9 +143,9 @@ def test_joints_weigh_as_the_skeleton_says():
     batch, size = batch_of()
     logits = torch.randn(2, 3, size[1], size[0])
     criterion = build_loss(load_recipe("lspet_integral"), size)
-    plain, _ = criterion(logits, batch, None)
-    one, _ = criterion(logits, {**batch, "weight": torch.tensor([[1.0, 0, 0]] * 2)}, None)
-    weighted, _ = criterion(logits, {**batch, "joint_weight": torch.tensor([1.0, 0, 0])}, None)
+    plain, _ = criterion(logits, criterion.prepare(batch, None))
+    one, _ = criterion(logits, criterion.prepare({**batch, "weight": torch.tensor([[1.0, 0, 0]] * 2)}, None))
+    weighted, _ = criterion(logits, criterion.prepare({**batch, "joint_weight": torch.tensor([1.0, 0, 0])}, None))
     assert float(weighted) == float(one) != float(plain)
 
 
@@ -163,5 +170,5 @@ def test_a_joint_outside_the_crop_is_still_drawn_if_its_gaussian_reaches_in():
         "weight": torch.zeros(1, 1),
         "labelled": torch.ones(1, 1),
     }
-    loss, _ = build_loss(recipe, size)(torch.zeros(1, 1, 24, 20), batch, None)
+    loss, _ = step(recipe, size, torch.zeros(1, 1, 24, 20), batch, None)
     assert float(loss) > 0

@@ -18,6 +18,7 @@ from hhd.evaluation.pckh import pckh
 from hhd.files import json_text
 from hhd.models.files import load_model, save_model
 from hhd.train import loop
+from hhd.train.checkpoint import load_checkpoint
 from hhd.train.losses import weighted_mean
 from hhd.train.ownership import Stop
 from hhd.train.recipe import parse_recipe
@@ -153,16 +154,16 @@ def test_a_run_that_diverges_ends_as_one(kites, capsys):
 def test_weights_that_are_not_finite_replace_no_checkpoint(kites, monkeypatch):
     recipe = parse_recipe(kites.train_words("--epochs=3", "--checkpoint-every=1")[1:])
 
-    def poison(model, step):
-        if step == 3:
-            model.backbone.stem.conv.weight.data[0, 0, 0, 0] = float("inf")
-        check_finite(model, step)
+    def poison(run, inputs):
+        if run.step == 3:
+            run.model.backbone.stem.conv.weight.data[0, 0, 0, 0] = float("inf")
+        save(run, inputs)
 
-    check_finite = loop.check_finite
-    monkeypatch.setattr(loop, "check_finite", poison)
+    save = loop.save
+    monkeypatch.setattr(loop, "save", poison)
     with pytest.raises(FloatingPointError, match=r"step 3: backbone\.stem\.conv\.weight holds num"):
         loop.train(recipe, None, Stop())
-    state = loop.load_checkpoint(kites.folder / "run" / "checkpoint.pt")
+    state = load_checkpoint(kites.folder / "run" / "checkpoint.pt")
     assert state["step"] == 2
 
 

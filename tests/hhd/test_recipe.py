@@ -122,7 +122,7 @@ def test_help_names_every_field(capsys):
         ("lr: -1", "lr is -1.0; it takes a positive number"),
         ("loss: mse", '"loss"'),
         ("model: vit", "model is 'vit'"),
-        ("loss: kl", "needs teacher or teacher_maps"),
+        ("loss: kl", "needs teacher, targets or teacher_maps"),
         ("teacher: labels", "takes no teacher"),
         ("task: heatmap\nloss: kl\nteacher: labels", "distillation is for integral students"),
         ("loss: kl\nteacher: labels\nteacher_maps: m.npy", "both given"),

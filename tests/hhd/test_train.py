@@ -10,11 +10,11 @@ from rich.console import Console
 from hhd.data.skeleton import load_skeleton
 from hhd.models import build_model
 from hhd.models.files import ModelCard, load_model, save_model
-from hhd.train import loop
+from hhd.train import loop, setup, state
 from hhd.train.checkpoint import JsonLog, load_checkpoint, save_checkpoint
 from hhd.train.data import build_data
 from hhd.train.devices import choose_device
-from hhd.train.losses import DistillationLoss, build_loss
+from hhd.train.losses import CoordinateLoss, DistillationLoss, build_loss
 from hhd.train.recipe import load_recipe
 from hhd.train.resume import input_files
 
@@ -38,14 +38,14 @@ def test_a_killed_run_goes_on_to_the_same_result(tiny, tmp_path, monkeypatch, ki
 
     saved = 0
 
-    def save_then_die(path, state):
+    def save_then_die(path, content):
         nonlocal saved
-        save_checkpoint(path, state)
+        save_checkpoint(path, content)
         saved += 1
         if saved == kill_at:
             raise Killed
 
-    monkeypatch.setattr(loop, "save_checkpoint", save_then_die)
+    monkeypatch.setattr(state, "save_checkpoint", save_then_die)
     with pytest.raises(Killed):
         loop.train(killed, QUIET)
     monkeypatch.undo()
@@ -59,7 +59,7 @@ def test_a_killed_run_goes_on_to_the_same_result(tiny, tmp_path, monkeypatch, ki
     logs = []
     for recipe in (whole, killed):
         lines = (Path(recipe.output) / "log.jsonl").read_text().splitlines()
-        logs.append([{k: v for k, v in json.loads(x).items() if "seconds" not in k} for x in lines])
+        logs.append([{k: v for k, v in json.loads(x).items() if "second" not in k} for x in lines])
     assert logs[0] == logs[1]
     metrics = [(Path(r.output) / "metrics.json").read_text() for r in (whole, killed)]
     assert metrics[0] == metrics[1]
@@ -128,7 +128,7 @@ def test_swapped_labels_are_not_trained_on(tiny, people, tmp_path):
         drop_swapped_labels=True,
     )
     train_data, val_data = build_data(recipe, load_skeleton("lsp14"), 2, QUIET)
-    assert (len(train_data), len(val_data)) == (17, 20)
+    assert (len(train_data.parts[0]), len(val_data)) == (17, 20)
 
 
 def test_another_recipe_does_not_go_on(tiny):
@@ -138,11 +138,12 @@ def test_another_recipe_does_not_go_on(tiny):
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(tiny, monkeypatch):
-    def broken(recipe, size):
-        term = torch.tensor(float("nan"))
-        return lambda logits, batch, teacher: (logits.sum() * term, {"coordinate": term})
+    class Broken(CoordinateLoss):
+        def __call__(self, logits, batch, totals=None):
+            term = torch.tensor(float("nan"))
+            return logits.sum() * term, {"coordinate": term}
 
-    monkeypatch.setattr(loop, "build_loss", broken)
+    monkeypatch.setattr(setup, "build_loss", Broken)
     with pytest.raises(FloatingPointError, match=r"step 1: the loss is nan.*'coordinate': nan"):
         loop.train(load_recipe("demo_student", **tiny), QUIET)
 
@@ -164,12 +165,13 @@ def test_matched_gradient_norms():
     batch = {"coords": torch.rand(2, 14, 2) * 30 + 8, "weight": torch.ones(2, 14)}
     logits, teacher = torch.randn(2, 14, 48, 48) * 0.3, torch.rand(2, 14, 48, 48)
     criterion = DistillationLoss(recipe)
-    weight = criterion.match_gradients(logits, batch, teacher)
+    prepared = criterion.prepare(batch, teacher)
+    weight = criterion.match_gradients(criterion.gradient_norms(logits, prepared, None))
     assert weight > 0
     leaf = logits.clone().requires_grad_()
-    total = torch.autograd.grad(criterion(leaf, batch, teacher)[0], leaf)[0]
+    total = torch.autograd.grad(criterion(leaf, prepared)[0], leaf)[0]
     coordinate_only = build_loss(load_recipe("lspet_integral"), (48, 48))
-    coordinate = torch.autograd.grad(coordinate_only(leaf, batch, None)[0], leaf)[0]
+    coordinate = torch.autograd.grad(coordinate_only(leaf, coordinate_only.prepare(batch, None))[0], leaf)[0]
     assert (total - coordinate).norm() == pytest.approx(float(3 * coordinate.norm()), rel=1e-4)
 
 
@@ -180,9 +182,9 @@ def test_the_gate_leaves_unsure_joints_untaught():
     teacher = torch.zeros(1, 2, 48, 48)
     teacher[0, 0, 3, 3], teacher[0, 1, 3, 3] = 0.4, 0.6
     criterion = DistillationLoss(recipe)
-    both = criterion(logits, batch, teacher)[1]["hhd"]
+    both = criterion(logits, criterion.prepare(batch, teacher))[1]["hhd"]
     teacher[0, 0] = 0
-    assert criterion(logits, batch, teacher)[1]["hhd"] == both
+    assert criterion(logits, criterion.prepare(batch, teacher))[1]["hhd"] == both
 
 
 @pytest.mark.parametrize("value", [0.0, -0.1])
@@ -193,23 +195,27 @@ def test_a_teacher_map_without_a_positive_value_teaches_nothing(value):
     logits, teacher = torch.randn(1, 2, 48, 48), torch.rand(1, 2, 48, 48)
     teacher[0, 0] = value
     alone = {"coords": batch["coords"][:, 1:], "weight": batch["weight"][:, 1:]}
-    both = criterion(logits, batch, teacher)[1]["hhd"]
-    torch.testing.assert_close(both, criterion(logits[:, 1:], alone, teacher[:, 1:])[1]["hhd"])
+    both = criterion(logits, criterion.prepare(batch, teacher))[1]["hhd"]
+    other = criterion(logits[:, 1:], criterion.prepare(alone, teacher[:, 1:]))[1]["hhd"]
+    torch.testing.assert_close(both, other)
 
 
 def test_files_are_replaced_whole(tmp_path, monkeypatch):
     path = tmp_path / "checkpoint.pt"
-    state = {
+    content = {
         "recipe": {},
         "inputs": {},
         "model": {"weight": torch.ones(3)},
+        "average": None,
         "optimiser": {},
         "schedule": {},
+        "scaler": {},
+        "precision": "float32",
     }
-    state |= {"rng": torch.ones(3), "step": 1, "hhd_weight": 0.5, "train_seconds": 2.0}
-    save_checkpoint(path, state)
+    content |= {"rng": [torch.ones(3)], "step": 1, "hhd_weight": 0.5, "train_seconds": 2.0}
+    save_checkpoint(path, content)
 
-    def fail(state, file):
+    def fail(_content, file):
         file.write(b"half")
         raise Killed
 

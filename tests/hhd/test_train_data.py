@@ -222,6 +222,7 @@ def test_the_recipes_own_choices_reach_the_data(tiny, lsp14):
         shift_probability=0.2, transform="test_train_data.double", affine="udp",
     )  # fmt: skip
     train_data, val_data = build_data(recipe, lsp14, 2, QUIET)
+    (train_data,) = train_data.parts
     own = train_data.augmentation
     assert (own.rule, own.half_body_probability, own.shift_probability) == ("mmpose", 0.3, 0.2)
     assert train_data.transform is not None

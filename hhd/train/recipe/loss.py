@@ -1,0 +1,57 @@
+"""The loss of integral networks."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from hhd.checks import check_from_zero, check_positive
+
+# Window and weight of the distillation where a recipe names none.
+DISTILLATION = {"published": (8, 0.5), "kl": (7, 10.0)}
+BASELINE = (7, 1.0)
+
+
+@dataclass(frozen=True)
+class LossFields:
+    """The loss of integral networks."""
+
+    coordinate_loss: Literal["l1", "smooth_l1"] = "l1"
+    """Of integral networks: L1 in units of sigma, or mmpose's SmoothL1 on x / W, y / H (which the
+    published loss always has)."""
+    coordinate_weight: float = 1.0
+    """Weight of the coordinate loss."""
+    loss: Literal["none", "published", "kl", "js", "kd_mse", "kd_kl"] = "none"
+    """Beside the coordinate loss: none; distillation by the published HHD or our windowed KL;
+    baselines: DSNT's Jensen-Shannon divergence to the target map (no teacher), distillation of the
+    whole map by squared error or by KL."""
+    window: int | None = None
+    """Side of the distillation's window in heatmap pixels (default: the loss's own, kl 7, published
+    8)."""
+    hhd_weight: float | None = None
+    """Weight of the loss beside the coordinates' (default: its own, published 0.5, kl 10, others
+    1)."""
+    match_gradients: bool = False
+    """Set the distillation's weight once, at the first step, so that its gradient norm at the
+    logits is hhd_weight times that of the coordinate loss."""
+
+    def check(self) -> None:
+        if self.window is not None:
+            check_positive("window", self.window)
+        if self.hhd_weight is not None:
+            check_from_zero("hhd_weight", self.hhd_weight)
+        check_from_zero("coordinate_weight", self.coordinate_weight)
+        if self.match_gradients and self.loss not in ("published", "kl"):
+            raise ValueError(
+                f"match_gradients is true, but loss is {self.loss}; it takes published or kl"
+            )
+
+    def distils(self) -> bool:
+        """Whether the loss takes a teacher."""
+        return self.loss not in ("none", "js")
+
+    def distillation(self) -> tuple[int, float]:
+        """Window and weight of the distillation, the loss's own where the recipe names none."""
+        window, weight = DISTILLATION.get(self.loss, BASELINE)
+        return (
+            window if self.window is None else self.window,
+            weight if self.hhd_weight is None else self.hhd_weight,
+        )

