@@ -1,4 +1,4 @@
-"""``hhd data check`` and ``hhd data preview``."""
+"""``hhd data check``, ``hhd data preview`` and ``hhd data cache``."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from importlib import import_module
 
 HELP = """usage: hhd data check ANNOTATIONS --skeleton NAME ...
        hhd data preview RECIPE [--field value]... [--count N] [--file PNG]
+       hhd data cache RECIPE [--field value]... --cache FOLDER
 
   check     what is broken in an annotation file and its pictures; the exit status is 1 if anything
   preview   a sheet of a recipe's augmented training crops, joints drawn
+  cache     its training pictures decoded once, for epochs that wait for no decoder
 """
-COMMANDS = ("check", "preview")
+COMMANDS = ("check", "preview", "cache")
 
 
 def run(words: Sequence[str]) -> int:
@@ -19,6 +21,8 @@ def run(words: Sequence[str]) -> int:
     if words and words[0] in COMMANDS:
         return int(import_module(f"hhd.commands.data_{words[0]}").run(words[1:]) or 0)
     if words and words[0] not in ("-h", "--help"):
-        raise ValueError(f"data: {words[0]!r} is not a subcommand; it takes check or preview")
+        raise ValueError(
+            f"data: {words[0]!r} is not a subcommand; it takes check, preview or cache"
+        )
     print(HELP)
     return 0

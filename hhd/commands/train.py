@@ -12,6 +12,7 @@ from hhd.data.skeleton import load_skeleton
 from hhd.evaluation.report import print_report
 from hhd.train.loop import train
 from hhd.train.ownership import Stop, Terminated
+from hhd.train.processes import is_first
 from hhd.train.recipe import Recipe, parse_recipe
 from hhd.train.resume import checkpoint_path
 
@@ -34,6 +35,8 @@ def run(words: Sequence[str]) -> None:
         if stop.requested:  # the signal went to the workers too
             raise Terminated(f"terminated; {_way_on(recipe)}") from error
         raise OSError(f"{WORKER_KILLED}; {_way_on(recipe)}") from error
+    if not is_first():
+        return
     print_report(console, trained.report, load_skeleton(recipe.skeleton))
     say(
         console,

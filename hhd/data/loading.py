@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import count
 from typing import Any
 
@@ -129,7 +129,7 @@ def is_worker_killed(error: RuntimeError) -> bool:
 
 
 def make_loader(
-    dataset: Dataset[dict[str, Any]], batches: Sampler[list[Index]] | int, workers: int
+    dataset: Dataset[dict[str, Any]], batches: Iterable[list[Index]] | int, workers: int
 ) -> DataLoader[Any]:
     """A loader over a run's ``batches`` or, given a batch size, over the data once, in order."""
     use_one_thread()

@@ -108,7 +108,9 @@ def build_targets(recipe: Recipe, skeleton: Skeleton) -> CanonicalTargets | View
     assert recipe.targets is not None
     store = TargetStore(recipe.data_path(recipe.targets))
     if store.settings.get("form") == "views":
-        check_settings(store.settings, view_settings(recipe, skeleton), store.folder)
+        wanted = view_settings(recipe, skeleton)
+        found = {name: store.settings.get(name) for name in wanted}
+        check_settings(found, wanted, store.folder)
         return ViewTargets(store)
     floor = store.settings.get("floor")
     if recipe.teacher_floor and recipe.teacher_floor != floor:

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
 from hhd.console import say
 from hhd.evaluation.report import Report
 from hhd.extras import import_extra
+from hhd.progress import progress
 from hhd.train.checkpoint import JsonLog
 from hhd.train.clock import Clock
 from hhd.train.losses import Terms
 from hhd.train.run import Run
 
-SECONDS_BETWEEN_LINES = 15.0
 # Of a step in the mean that the bar shows.
 SHARE = 0.1
 
@@ -32,6 +29,7 @@ class RunLog:
         self.board = self._board() if self.writes and run.recipe.tensorboard else None
         self.step_seconds: float | None = None
         self.data_share = 0.0
+        self.losses = ""
 
     def _board(self) -> Any:
         import_extra("tensorboard")
@@ -85,31 +83,9 @@ class RunLog:
     @contextmanager
     def progress(self) -> Iterator[Callable[[str], None]]:
         """A bar on a terminal that moves at every step, plain lines elsewhere."""
-        run, console = self.run, self.run.console
-        self.losses = ""
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[text]}"),
-        )
-        last_line = time.monotonic()
-        with Progress(
-            *columns, console=console, disable=not console.is_terminal, transient=True
-        ) as bar:
-            task = bar.add_task(run.out.name, total=run.steps, completed=run.step, text="")
-
-            def show(text: str) -> None:
-                nonlocal last_line
-                text = f"{text}  {self.losses}"
-                bar.update(task, completed=run.step, text=text)
-                now = time.monotonic()
-                if not console.is_terminal and now - last_line > SECONDS_BETWEEN_LINES:
-                    last_line = now
-                    say(console, f"{run.out.name}  step {run.step}/{run.steps}  {text}")
-
-            yield show
+        run = self.run
+        with progress(run.console, run.out.name, run.steps, run.step) as show:
+            yield lambda text: show(run.step, f"{text}  {self.losses}")
 
     def _measure(self, clock: Clock) -> None:
         share = clock.seconds["data"] / clock.total

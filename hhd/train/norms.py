@@ -2,10 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.nn.functional import all_reduce
+
+
+class _Sum(torch.autograd.Function):
+    """The sum over the processes, whose losses are added up too."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor) -> Tensor:
+        values = values.clone()
+        dist.all_reduce(values)
+        return values
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        grad = grad.clone()
+        dist.all_reduce(grad)
+        return grad
 
 
 class GlooBatchNorm2d(nn.BatchNorm2d):
@@ -19,9 +36,9 @@ class GlooBatchNorm2d(nn.BatchNorm2d):
             return super().forward(input)
         world = dist.get_world_size()
         values = input.float()
-        mean = all_reduce(values.mean(dim=(0, 2, 3))) / world
+        mean = _Sum.apply(values.mean(dim=(0, 2, 3))) / world
         centred = values - mean[:, None, None]
-        variance = all_reduce(centred.square().mean(dim=(0, 2, 3))) / world
+        variance = _Sum.apply(centred.square().mean(dim=(0, 2, 3))) / world
         number = world * input.numel() / input.shape[1]
         self._remember(mean.detach(), variance.detach() * (number / max(number - 1, 1)))
         scale = self.weight * torch.rsqrt(variance + self.eps)

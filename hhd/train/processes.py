@@ -49,6 +49,11 @@ class Processes:
             dist.barrier()
 
 
+def is_first() -> bool:
+    """Whether this is the process of a run that speaks, before or after the others are joined."""
+    return _number("RANK", 0) == 0
+
+
 @contextmanager
 def joined_processes(device: str) -> Iterator[Processes]:
     """Join the processes that torchrun started, by nccl on GPUs and gloo elsewhere; alone without

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import torch
@@ -98,8 +99,9 @@ def in_processes(model: PoseModel, recipe: Recipe, processes: Processes) -> nn.M
         compiled: nn.Module = torch.compile(model)  # type: ignore[assignment]
         network = compiled
     if processes.world > 1:
-        # Batch norms that see all crops are alike everywhere; others take the first process's.
-        network = DistributedDataParallel(network, broadcast_buffers=not recipe.sync_norm)
+        # Gradients of 1 x 1 weights have the strides of either layout, which is said each time.
+        warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
+        network = DistributedDataParallel(network)
     return network
 
 

@@ -205,7 +205,7 @@ def test_the_exit_status_says_whether_anything_is_wrong(people, tmp_path, capsys
     assert text.count("annotation: annotation") == 3
     assert "and 17 more" in text
     assert main(["data", "chek"]) == 1
-    assert "it takes check or preview" in capsys.readouterr().err
+    assert "it takes one of check, preview, cache" in capsys.readouterr().err
 
 
 def test_help_of_preview_names_its_own_options(capsys):

@@ -1,0 +1,1 @@
+"""Filling a folder with a teacher's targets: what ``hhd teach`` does."""
