@@ -22,7 +22,7 @@ def run(words: Sequence[str]) -> int:
         return int(import_module(f"hhd.commands.data_{words[0]}").run(words[1:]) or 0)
     if words and words[0] not in ("-h", "--help"):
         raise ValueError(
-            f"data: {words[0]!r} is not a subcommand; it takes check, preview or cache"
+            f"data: {words[0]!r} is not a subcommand; it takes one of {', '.join(COMMANDS)}"
         )
     print(HELP)
     return 0

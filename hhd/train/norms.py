@@ -35,7 +35,7 @@ class GlooBatchNorm2d(nn.BatchNorm2d):
         if not self.training:
             return super().forward(input)
         world = dist.get_world_size()
-        values = input.float()
+        values = input.to(torch.promote_types(input.dtype, torch.float32))
         mean = _Sum.apply(values.mean(dim=(0, 2, 3))) / world
         centred = values - mean[:, None, None]
         variance = _Sum.apply(centred.square().mean(dim=(0, 2, 3))) / world

@@ -144,8 +144,12 @@ def test_joints_weigh_as_the_skeleton_says():
     logits = torch.randn(2, 3, size[1], size[0])
     criterion = build_loss(load_recipe("lspet_integral"), size)
     plain, _ = criterion(logits, criterion.prepare(batch, None))
-    one, _ = criterion(logits, criterion.prepare({**batch, "weight": torch.tensor([[1.0, 0, 0]] * 2)}, None))
-    weighted, _ = criterion(logits, criterion.prepare({**batch, "joint_weight": torch.tensor([1.0, 0, 0])}, None))
+    one, _ = criterion(
+        logits, criterion.prepare({**batch, "weight": torch.tensor([[1.0, 0, 0]] * 2)}, None)
+    )
+    weighted, _ = criterion(
+        logits, criterion.prepare({**batch, "joint_weight": torch.tensor([1.0, 0, 0])}, None)
+    )
     assert float(weighted) == float(one) != float(plain)
 
 

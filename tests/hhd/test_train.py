@@ -171,7 +171,9 @@ def test_matched_gradient_norms():
     leaf = logits.clone().requires_grad_()
     total = torch.autograd.grad(criterion(leaf, prepared)[0], leaf)[0]
     coordinate_only = build_loss(load_recipe("lspet_integral"), (48, 48))
-    coordinate = torch.autograd.grad(coordinate_only(leaf, coordinate_only.prepare(batch, None))[0], leaf)[0]
+    coordinate = torch.autograd.grad(
+        coordinate_only(leaf, coordinate_only.prepare(batch, None))[0], leaf
+    )[0]
     assert (total - coordinate).norm() == pytest.approx(float(3 * coordinate.norm()), rel=1e-4)
 
 
