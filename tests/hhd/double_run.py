@@ -1,4 +1,4 @@
-"""``python double_run.py [train words]``: hhd in float64, where rounding cannot hide a difference."""
+"""``python double_run.py WORDS``: hhd in float64, where rounding cannot hide a difference."""
 
 import sys
 

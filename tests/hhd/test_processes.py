@@ -1,4 +1,4 @@
-"""Runs of several processes: what one process would learn, and nothing lost when they are killed."""
+"""Runs of several processes: they learn what one would, and lose nothing when they are killed."""
 
 import json
 import os
