@@ -34,6 +34,7 @@ from hhd.data.dataset import normalise_images
 from hhd.data.loading import read_batches
 from hhd.models.base import PoseModel
 from hhd.models.files import ModelCard
+from hhd.teach.grid import flip_maps
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Decoder:
 
     The card's ``flip_test`` averages with the mirrored picture: the ``coordinates`` (integral
     networks: mmpose, HHD) or the ``heatmaps`` (HRNet); its ``flip_shift`` says how far mirrored
-    heatmaps are moved, see :func:`flip_maps`.
+    heatmaps are moved, see :func:`hhd.teach.grid.flip_maps`.
     """
 
     card: ModelCard
@@ -205,18 +206,6 @@ def flip_coords(coords: Tensor, order: Sequence[int], last: float) -> Tensor:
     """
     swapped = coords[:, list(order)]
     return torch.stack([last - swapped[..., 0], swapped[..., 1]], dim=-1)
-
-
-def flip_maps(maps: Tensor, order: Sequence[int], shift: float) -> Tensor:
-    """Maps of the mirrored picture -> of the picture: mirrored, swapped, ``shift`` cells right.
-
-    The mirrored grid is 1 - 1/stride cells off, none under UDP (see :func:`flip_coords`), and
-    flip_shift "exact" interpolates that fraction. HRNet and mmpose move by a whole "cell"
-    (``shift_heatmap``), which is .25 off at their stride of 4.
-    """
-    back = maps.flip(3)[:, list(order)]
-    moved = torch.cat([back[..., :1], back[..., :-1]], dim=3)
-    return (1 - shift) * back + shift * moved
 
 
 class Predictions(NamedTuple):

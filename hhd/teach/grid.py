@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
+
+from hhd.data.affine import Array
 
 GridConvention = Literal["stride", "half_pixel", "align_corners"]
 
@@ -28,6 +32,39 @@ def grid_axis(cells: int, pixels: int, convention: GridConvention) -> Axis:
         return Axis((pixels - 1) / max(cells - 1, 1), 0.0)
     scale = pixels / cells
     return Axis(scale, 0.0 if convention == "stride" else (scale - 1) / 2)
+
+
+def cells_to_input(
+    map_size: tuple[int, int], input_size: tuple[int, int], convention: GridConvention
+) -> Array:
+    """The [2, 3] matrix from a map's cells to input pixels, (width, height) sizes."""
+    x, y = (
+        grid_axis(cells, pixels, convention)
+        for cells, pixels in zip(map_size, input_size, strict=True)
+    )
+    return np.array([[x.scale, 0.0, x.offset], [0.0, y.scale, y.offset]])
+
+
+def mirror_shift(cells: int, pixels: int, convention: GridConvention) -> float:
+    """Cells by which maps of the mirrored picture lie too far left once they are mirrored back.
+
+    The mirror takes input pixel X to pixels - 1 - X, so cell x to (pixels - 1 - 2 offset) / scale -
+    x, and mirrored maps have it at cells - 1 - x.
+    """
+    axis = grid_axis(cells, pixels, convention)
+    return (pixels - 1 - 2 * axis.offset) / axis.scale - (cells - 1)
+
+
+def flip_maps(maps: Tensor, order: Sequence[int], shift: float) -> Tensor:
+    """Maps of the mirrored picture -> of the picture: mirrored, swapped, ``shift`` cells right.
+
+    ``order``: the skeleton's ``flip_order``. The mirrored grid is :func:`mirror_shift` off, 1 -
+    1/stride on the stride grid, and that fraction is interpolated. HRNet and mmpose move by a whole
+    cell (``shift_heatmap``), which is .25 off at their stride of 4.
+    """
+    back = maps.flip(3)[:, list(order)]
+    moved = torch.cat([back[..., :1], back[..., :-1]], dim=3)
+    return (1 - shift) * back + shift * moved
 
 
 def resample_maps(
