@@ -19,7 +19,7 @@ HELP = """usage: hhd COMMAND ...
   hhd eval MODEL --annotations JSON     accuracy of a model.safetensors: PCK, AUC and COCO AP
   hhd data check JSON --skeleton NAME   what is broken in a data set, file by file
   hhd data preview RECIPE               a sheet of its augmented training crops, joints drawn
-  hhd teach views RECIPE --folder DIR   a teacher's answers, stored for training
+  hhd teach TEACHER --annotations JSON  a teacher's answers, stored for training
   hhd predict MODEL IMAGE...            joints of the person that fills each picture
   hhd convert FILE --model NAME ...     a public checkpoint to a model.safetensors
   hhd demo                              a smoke test of it all on generated data, a few minutes

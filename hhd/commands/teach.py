@@ -2,15 +2,79 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
-from hhd.commands.options import command_parser
+from hhd.commands.options import command_parser, from_up
+from hhd.data.read import picture_folder, read_annotations
+from hhd.data.skeleton import load_skeleton
+from hhd.teach.canonical import PATCH
+from hhd.teach.networks import open_teacher
+from hhd.teach.views import Looking
+from hhd.teaching.persons import teach_persons
 from hhd.teaching.views import teach_views
 from hhd.train.ownership import Stop, Terminated
+from hhd.train.processes import joined_processes
 from hhd.train.recipe import parse_recipe
+
+USUAL = Looking()
+OPTIONS: dict[str, dict[str, Any]] = {
+    "teacher": {
+        "help": "a teacher card (YAML), a model.safetensors, an .onnx, a folder of ViTPose, hf:ID "
+        "or python:package.module:function",
+    },
+    "--annotations": {
+        "type": Path, "nargs": "+", "required": True, "metavar": "JSON",
+        "help": "COCO-style annotation files; a box is enough",
+    },
+    "--images": {
+        "type": Path, "nargs": "+", "default": [], "metavar": "DIR",
+        "help": "their picture folders in the same order (default: images beside each file)",
+    },
+    "--skeleton": {"required": True, "help": "the student's joints: a shipped skeleton or a YAML"},
+    "--output": {
+        "type": Path, "required": True, "metavar": "FOLDER", "help": "where the targets are kept",
+    },
+    "--category": {"help": "the persons' category in a file of several"},
+    "--images-outside": {
+        "action": "store_true", "help": "read pictures outside of their folder too",
+    },
+    "--padding": {"type": float, "help": "the crop's size in boxes (default: the teacher's own)"},
+    "--flip": {
+        "action": argparse.BooleanOptionalAction, "default": USUAL.flip,
+        "help": "average with the mirrored crop",
+    },
+    "--upright": {
+        "choices": ("no", "labels", "own"), "default": USUAL.upright,
+        "help": "turn persons upright, by their labels or by the teacher's own first answers "
+        "(default: %(default)s)",
+    },
+    "--angles": {
+        "type": float, "nargs": "+", "default": list(USUAL.angles), "metavar": "DEGREES",
+        "help": "where --upright own begins, and goes on if the first is not confident (default: "
+        "0 90 180 270)",
+    },
+    "--confident": {
+        "type": float, "default": USUAL.confident,
+        "help": "confidence of the torso from which one angle is enough (default: %(default)s)",
+    },
+    "--floor": {
+        "type": float, "default": 0.05,
+        "help": "values below this share of a map's peak count as nothing (default: %(default)s)",
+    },
+    "--patch": {
+        "type": from_up(3), "default": PATCH, "metavar": "CELLS",
+        "help": "side of what is kept around a joint, in the teacher's cells (default: %(default)s)",
+    },
+    "--batch-size": {
+        "type": from_up(1), "default": 16, "help": "crops at once (default: %(default)s)",
+    },
+    "--device": {"default": "auto", "help": "cpu, cuda or auto (default: %(default)s)"},
+}  # fmt: skip
 
 
 def run(words: Sequence[str]) -> None:
@@ -21,11 +85,61 @@ def run(words: Sequence[str]) -> None:
             if words and words[0] == "views":
                 _views(words[1:], stop)
             else:
-                raise ValueError("teach: it takes views RECIPE")
+                _persons(words, stop)
     except Terminated as error:
         raise Terminated("terminated; the same command goes on where it was") from error
     except KeyboardInterrupt as error:
         raise KeyboardInterrupt("interrupted; the same command goes on where it was") from error
+
+
+def _persons(words: Sequence[str], stop: Stop) -> None:
+    options = _parser().parse_args(words)
+    looking = Looking(
+        options.padding, options.flip, options.upright, tuple(options.angles), options.confident
+    )
+    skeleton = load_skeleton(options.skeleton)
+    with joined_processes(options.device) as processes:
+        console = Console() if processes.first else Console(quiet=True)
+        network = open_teacher(options.teacher, skeleton, processes.device)
+        persons = []
+        for number, file in enumerate(options.annotations):
+            images = options.images[number] if number < len(options.images) else None
+            reading = read_annotations(
+                file,
+                picture_folder(file, images),
+                skeleton,
+                category=options.category,
+                outside=options.images_outside,
+                unlabelled=True,
+            )
+            persons += reading.require()
+            console.print(reading.left_out_text(), end="\n" if reading.left_out else "")
+        teach_persons(
+            network,
+            persons,
+            skeleton,
+            looking,
+            options.output,
+            processes,
+            patch=options.patch,
+            floor=options.floor,
+            batch_size=options.batch_size,
+            console=console,
+            stop=stop,
+        )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = command_parser(
+        "teach",
+        "Run a teacher once over the persons of annotation files, labelled or not, and keep what "
+        "training needs of its answers: hhd train --targets FOLDER. More files may be added to a "
+        "folder, and a killed run goes on. hhd teach views RECIPE stores the answers to a recipe's "
+        "own augmented views instead.",
+    )
+    for flags, options in OPTIONS.items():
+        parser.add_argument(*flags.split(), **options)
+    return parser
 
 
 def _views(words: Sequence[str], stop: Stop) -> None:
