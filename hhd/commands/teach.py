@@ -68,7 +68,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     },
     "--patch": {
         "type": from_up(3), "default": PATCH, "metavar": "CELLS",
-        "help": "side of what is kept around a joint, in the teacher's cells (default: %(default)s)",
+        "help": "side of what is kept around a joint, in cells of the map (default: %(default)s)",
     },
     "--batch-size": {
         "type": from_up(1), "default": 16, "help": "crops at once (default: %(default)s)",

@@ -20,7 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from hhd.data.person import Person
-from hhd.files import is_file, read_json, write_bytes, write_json
+from hhd.files import is_file, json_text, parse_json, read_json, write_bytes, write_json
 from hhd.text import one_line, shown
 
 SHARD = 256
@@ -54,6 +54,8 @@ def shard_path(folder: Path, number: int) -> Path:
 def begin_store(folder: Path, settings: dict[str, Any]) -> None:
     """Make ``folder`` a store of these settings; ``ValueError`` where it holds others' targets."""
     path = folder / SETTINGS
+    # As they will be read: tuples are lists in a file.
+    settings = parse_json(json_text(settings))
     if is_file(path):
         check_settings(read_settings(folder), settings, folder)
         return
