@@ -165,9 +165,8 @@ def _panel(heatmap: NDArray[np.float32], center: Array, name: str, confidence: f
     bar = np.full((14, block.shape[1], 3), DARK[0], dtype=np.uint8)
     sides = name.replace("right_", "r ").replace("left_", "l ").replace("_", " ")
     text = f"{sides[:10]} {confidence:.2f}".replace(" 0.", " .")
-    cv2.putText(
-        bar, text, (1, 10), cv2.FONT_HERSHEY_SIMPLEX, 0.3, confidence_colour(0.4 + 0.6 * confidence), 1, cv2.LINE_AA,
-    )  # fmt: skip
+    colour = confidence_colour(0.4 + 0.6 * confidence)
+    cv2.putText(bar, text, (1, 10), cv2.FONT_HERSHEY_SIMPLEX, 0.3, colour, 1, cv2.LINE_AA)
     panel = np.vstack([bar, block])
     gap = np.full((panel.shape[0], 2, 3), DARK[0], dtype=np.uint8)
     return np.asarray(np.hstack([panel, gap]), dtype=np.uint8)
