@@ -30,8 +30,8 @@ def answer_maps(outputs: tuple[Tensor, ...], card: TeacherCard, count: int) -> T
     if maps.dim() != 4 or len(maps) != count or known not in (None, maps.shape[1]):
         takes = f"[{count}, {'C' if known is None else known}, h, w]"
         raise ValueError(
-            f"teacher {card.network} gave maps {list(maps.shape)} as {card.output_layout}; it takes "
-            f"{takes}, a channel for each of its joints"
+            f"teacher {card.network} gave maps {list(maps.shape)} as {card.output_layout}; it "
+            f"takes {takes}, a channel for each of its joints"
         )
     if card.activation == "softmax":
         return torch.softmax(card.beta * maps.flatten(2), dim=2).view_as(maps)
@@ -43,7 +43,9 @@ def _positive(values: Tensor, card: TeacherCard) -> Tensor:
 
 
 def _outer_product(x: Tensor, y: Tensor, card: TeacherCard, count: int) -> Tensor:
-    assert card.input_size is not None and card.map_size is not None and card.grid is not None
+    assert card.input_size is not None
+    assert card.map_size is not None
+    assert card.grid is not None
     vectors = []
     known = len(card.joints) if card.joints is not None else x.shape[1] if x.dim() == 3 else 0
     for name, vector, pixels in zip("xy", (x, y), card.input_size, strict=True):

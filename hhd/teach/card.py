@@ -109,12 +109,12 @@ class TeacherCard:
             )
         for joint, channel in self.joint_map.items():
             check_name("joint_map: a joint", joint)
-            named = isinstance(channel, str) and channel in (self.joints or ())
-            number = type(channel) is int and channel >= 0
-            if not (named or number or channel is None):
+            if not (channel is None or isinstance(channel, str)) and (
+                type(channel) is not int or channel < 0
+            ):
                 raise ValueError(
-                    f"joint_map: {joint} is {shown(channel)}; it takes one of joints, a channel's "
-                    "number from 0 up, or null"
+                    f"joint_map: {joint} is {shown(channel)}; it takes one of the teacher's "
+                    "joints, a channel's number from 0 up, or null"
                 )
 
     def is_named(self) -> bool:

@@ -56,18 +56,14 @@ class TeacherNetwork:
 
     def __init__(self, opened: Opened, skeleton: Skeleton) -> None:
         card = opened.card
-        affine: Affine = card.affine or "standard"
-        usual: GridConvention = "align_corners" if affine == "udp" else "stride"
         if card.input_size is None:
             raise ValueError(f"teacher {card.network}: input_size is missing from its card")
-        self.card = card = replace(
-            card, affine=affine, grid=card.grid or usual, padding=card.padding or 1.25
-        )
-        assert card.input_size is not None and card.grid is not None and card.padding is not None
         self.input_size = card.input_size
-        self.affine: Affine = affine
-        self.grid: GridConvention = card.grid
-        self.padding = float(card.padding)
+        self.padding = float(card.padding or 1.25)
+        self.affine: Affine = card.affine or "standard"
+        usual: GridConvention = "align_corners" if self.affine == "udp" else "stride"
+        self.grid: GridConvention = card.grid or usual
+        self.card = card = replace(card, padding=self.padding, affine=self.affine, grid=self.grid)
         self.skeleton = skeleton
         self.channels = taught_channels(card, skeleton)
         self.untaught = tuple(
@@ -88,7 +84,11 @@ class TeacherNetwork:
         teacher's size, or its answer is not finite or of a wrong shape.
         """
         width, height = self.input_size
-        if crops.dtype != "uint8" or crops.shape != (len(crops), height, width, 3) or not len(crops):
+        if (
+            crops.dtype != "uint8"
+            or crops.shape != (len(crops), height, width, 3)
+            or not len(crops)
+        ):
             raise ValueError(
                 f"crops is {crops.dtype} {list(crops.shape)}; teacher {self.card.network} takes "
                 f"uint8 [B, {height}, {width}, 3]"
@@ -135,6 +135,11 @@ def taught_channels(card: TeacherCard, skeleton: Skeleton) -> list[int]:
     for joint in skeleton.joints:
         found = card.joint_map[joint] if joint in card.joint_map else number_of.get(plain(joint))
         if isinstance(found, str):
+            if found not in names:
+                raise ValueError(
+                    f"teacher {card.network}: joint_map names {shown(found)}, not among the "
+                    f"teacher's joints {shown(list(names))}"
+                )
             found = names.index(found)
         if found is not None and names and found >= len(names):
             raise ValueError(

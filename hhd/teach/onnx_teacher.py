@@ -63,7 +63,9 @@ class _Network:
 
     def __call__(self, crops: Crops) -> tuple[Tensor, ...]:
         if self.dtype in WHOLE.values():
-            images = np.ascontiguousarray(crops if self.card.channels == "rgb" else crops[..., ::-1])
+            images = np.ascontiguousarray(
+                crops if self.card.channels == "rgb" else crops[..., ::-1]
+            )
             images = images if self.card.layout == "nhwc" else images.transpose(0, 3, 1, 2)
         else:
             images = normalised(crops, self.card, torch.device("cpu")).numpy()
@@ -83,7 +85,9 @@ class _Network:
                 f"teacher network {self.path} cannot run on images {list(filled.shape)}: "
                 f"{one_line(str(error))}"
             ) from error
-        return [torch.from_numpy(np.asarray(answer, dtype=np.float32))[:count] for answer in answers]
+        return [
+            torch.from_numpy(np.asarray(answer, dtype=np.float32))[:count] for answer in answers
+        ]
 
     def _outputs(self) -> list[str]:
         there = [output.name for output in self.session.get_outputs()]

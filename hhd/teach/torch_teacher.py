@@ -120,12 +120,17 @@ def _opened(card: TeacherCard, model: PoseModel, device: torch.device) -> Opened
     path = Path(card.network)
     if card.input_size is None:
         raise ValueError(f"teacher network {path}: input_size is missing from its card")
-    model.check_input_size(card.input_size)
+    try:
+        model.check_input_size(card.input_size)
+    except ValueError as error:
+        raise ValueError(f"teacher network {path}: {error}") from error
     model = channels_last(model.requires_grad_(False).to(device))
     return Opened(card, _forward(card, model, device), file_digest(path))
 
 
-def _forward(card: TeacherCard, network: Callable[[Tensor], Tensor], device: torch.device) -> Forward:
+def _forward(
+    card: TeacherCard, network: Callable[[Tensor], Tensor], device: torch.device
+) -> Forward:
     fixed = replace(card, layout="nchw")
     if card.kind != "heatmaps" or card.output_layout != "nchw":
         raise ValueError(f"teacher {card.network} is of torch; it gives heatmaps in nchw")

@@ -49,10 +49,10 @@ class Looking:
     with those of the mirrored crop.
 
     ``upright`` turns the crop until the person's torso, hips to shoulders, points up: by the
-    ``labels`` where the four joints have them, or by the teacher's ``own`` answer. That is first
-    asked at ``angles[0]`` and, where its torso (the mean of the four maps' peaks) is less
-    ``confident``, at the other ``angles`` too; the most confident answer says how the last crop is
-    turned. Angles are in degrees, by which the picture is turned counter-clockwise.
+    ``labels`` where the four joints have them, or by the teacher's ``own`` answer: it is asked at
+    one after the other of ``angles`` until its torso (the mean of the four maps' peaks) is
+    ``confident``, and the most confident answer says how the last crop is turned. Angles are in
+    degrees, by which the picture is turned counter-clockwise.
     """
 
     padding: float | None = None
@@ -147,7 +147,9 @@ class _Viewer:
         if looking.upright == "own":
             names = [self.skeleton.joints[j] for j in self.torso if network.channels[j] < 0]
             if names:
-                raise ValueError(f"upright is own, but the teacher does not know {', '.join(names)}")
+                raise ValueError(
+                    f"upright is own, but the teacher does not know {', '.join(names)}"
+                )
 
     def look_at(self, seen: Sequence[Seen]) -> list[Look]:
         if self.looking.upright == "no":
@@ -165,10 +167,9 @@ class _Viewer:
 
     def own_turns(self, seen: Sequence[Seen]) -> list[float]:
         """Turns by the most confident answer of each person."""
-        first, *others = self.looking.angles
-        best = [self.torso_of(answer) for answer in self.ask(seen, [first] * len(seen), flip=False)]
-        unsure = [i for i, found in enumerate(best) if found[0] < self.looking.confident]
-        for angle in others if unsure else []:
+        best = [(-math.inf, 0.0)] * len(seen)
+        for angle in self.looking.angles:
+            unsure = [i for i, found in enumerate(best) if found[0] < self.looking.confident]
             answers = self.ask([seen[i] for i in unsure], [angle] * len(unsure), flip=False)
             for i, answer in zip(unsure, answers, strict=True):
                 best[i] = max(best[i], self.torso_of(answer), key=lambda found: found[0])
@@ -189,14 +190,7 @@ class _Viewer:
         looks = []
         for start in range(0, len(seen), self.batch_size):
             part = slice(start, start + self.batch_size)
-            crops = np.stack(
-                [
-                    cv2.warpAffine(
-                        picture, matrix, self.network.input_size, flags=cv2.INTER_LINEAR
-                    )[:, :, ::-1]
-                    for (picture, _), matrix in zip(seen[part], matrices[part], strict=True)
-                ]
-            )
+            crops = self.crops(seen[part], matrices[part])
             maps = self.network(crops)
             if flip:
                 maps = self.with_mirrored(maps, self.network(crops[:, :, ::-1]))
@@ -208,12 +202,22 @@ class _Viewer:
             ]
         return looks
 
+    def crops(self, seen: Sequence[Seen], matrices: Sequence[Array]) -> NDArray[np.uint8]:
+        """uint8 [B, H, W, 3] in RGB."""
+        size = self.network.input_size
+        crops = [
+            cv2.warpAffine(picture, matrix, size, flags=cv2.INTER_LINEAR)[:, :, ::-1]
+            for (picture, _), matrix in zip(seen, matrices, strict=True)
+        ]
+        return np.stack(crops).astype(np.uint8, copy=False)
+
     def with_mirrored(self, maps: Tensor, mirrored: Tensor) -> Tensor:
         """The mean with the mirrored crops' maps, of joints whose partner is taught too."""
         order = self.skeleton.flip_order()
         shift = mirror_shift(maps.shape[3], self.network.input_size[0], self.network.grid)
         mean = (maps + flip_maps(mirrored, order, shift)) / 2
-        both = [self.network.channels[partner] >= 0 for partner in order]
+        known = [channel >= 0 for channel in self.network.channels]
+        both = [own and known[partner] for own, partner in zip(known, order, strict=True)]
         return torch.where(torch.tensor(both, device=maps.device).view(-1, 1, 1), mean, maps)
 
     def crop_matrix(self, person: Person, turn: float) -> Array:

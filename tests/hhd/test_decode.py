@@ -18,11 +18,11 @@ from hhd.evaluation.decode import (
     dark_udp,
     decode_combined,
     flip_coords,
-    flip_maps,
     quarter_offset,
 )
 from hhd.models.base import PoseModel
 from hhd.models.files import ModelCard
+from hhd.teach.grid import flip_maps
 
 
 def card(**changes) -> ModelCard:
