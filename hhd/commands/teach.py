@@ -10,11 +10,15 @@ from typing import Any
 from rich.console import Console
 
 from hhd.commands.options import command_parser, from_up
+from hhd.console import say
 from hhd.data.read import picture_folder, read_annotations
 from hhd.data.skeleton import load_skeleton
+from hhd.draw import check_picture_name
 from hhd.teach.canonical import PATCH
 from hhd.teach.networks import open_teacher
+from hhd.teach.store import TargetStore
 from hhd.teach.views import Looking
+from hhd.teaching.check import write_check
 from hhd.teaching.persons import teach_persons
 from hhd.teaching.views import teach_views
 from hhd.train.ownership import Stop, Terminated
@@ -70,6 +74,15 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "type": from_up(3), "default": PATCH, "metavar": "CELLS",
         "help": "side of what is kept around a joint, in cells of the map (default: %(default)s)",
     },
+    "--check": {
+        "type": Path, "metavar": "PNG",
+        "help": "then draw a sheet of persons, what the teacher sees in them, and how far from the "
+        "labels, if there are any",
+    },
+    "--check-count": {
+        "type": from_up(1), "default": 8, "metavar": "N",
+        "help": "persons on that sheet (default: %(default)s)",
+    },
     "--batch-size": {
         "type": from_up(1), "default": 16, "help": "crops at once (default: %(default)s)",
     },
@@ -94,6 +107,8 @@ def run(words: Sequence[str]) -> None:
 
 def _persons(words: Sequence[str], stop: Stop) -> None:
     options = _parser().parse_args(words)
+    if options.check is not None:
+        check_picture_name(options.check)
     looking = Looking(
         options.padding, options.flip, options.upright, tuple(options.angles), options.confident
     )
@@ -113,7 +128,7 @@ def _persons(words: Sequence[str], stop: Stop) -> None:
                 unlabelled=True,
             )
             persons += reading.require()
-            console.print(reading.left_out_text(), end="\n" if reading.left_out else "")
+            say(console, reading.left_out_text())
         teach_persons(
             network,
             persons,
@@ -127,6 +142,10 @@ def _persons(words: Sequence[str], stop: Stop) -> None:
             console=console,
             stop=stop,
         )
+        if options.check is not None and processes.first:
+            store = TargetStore(options.output)
+            line = write_check(options.check, network, store, persons, looking, options.check_count)
+            say(console, f"{line}; a sheet in {options.check}")
 
 
 def _parser() -> argparse.ArgumentParser:

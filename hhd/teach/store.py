@@ -81,6 +81,7 @@ def read_settings(folder: Path) -> dict[str, Any]:
 
 def check_settings(found: dict[str, Any], wanted: dict[str, Any], folder: Path) -> None:
     """``ValueError`` names what differs between a store's settings and those that are wanted."""
+    found, wanted = _flat(found), _flat(wanted)
     differing = [
         f"{name} {shown(found.get(name))} instead of {shown(wanted.get(name))}"
         for name in sorted(found.keys() | wanted.keys())
@@ -88,6 +89,17 @@ def check_settings(found: dict[str, Any], wanted: dict[str, Any], folder: Path) 
     ]
     if differing:
         raise ValueError(f"{folder} holds targets made with {'; '.join(differing)}")
+
+
+def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings by dotted names."""
+    flat: dict[str, Any] = {}
+    for name, value in settings.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = value
+    return flat
 
 
 def plan_shards(folder: Path, keys: Sequence[Key]) -> list[Shard]:

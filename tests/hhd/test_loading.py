@@ -28,7 +28,12 @@ def test_bare_opencv_makes_what_the_data_set_makes(tmp_path):
 @pytest.mark.parametrize(("speed", "status"), [(80.0, 0), (70.0, 1)])
 def test_a_loader_below_the_target_fails(monkeypatch, speed, status):
     threads = torch.get_num_threads()
-    speeds = {"bare": [100.0] * 2, "loader": [speed] * 2, "data set": [100.0] * 2, "cache": [400.0] * 2}
+    speeds = {
+        "bare": [100.0] * 2,
+        "loader": [speed] * 2,
+        "data set": [100.0] * 2,
+        "cache": [400.0] * 2,
+    }
     monkeypatch.setattr(loading, "generated", lambda folder: [])
     monkeypatch.setattr(loading, "measure", lambda data, folder, rounds, count: speeds)
     monkeypatch.setattr(loading, "use_one_thread", lambda: None)

@@ -83,7 +83,7 @@ def test_targets_of_other_teachers_settings_and_data_are_refused(folder, people,
     before = content(folder / "targets")
     capsys.readouterr()
     refusals = {
-        ("--upright=own",): "with looking {'padding': None, 'flip': False, 'upright': 'no'",
+        ("--upright=own",): "with looking.upright 'no' instead of 'own'",
         ("--floor=0.2",): "with floor 0.05 instead of 0.2",
         ("--patch=11",): "with patch 19 instead of 11",
     }
@@ -94,7 +94,7 @@ def test_targets_of_other_teachers_settings_and_data_are_refused(folder, people,
         assert error.count("\n") == 1
     (folder / "spots.yaml").write_text(CARD + "padding: 1.5\n")
     assert main(words(folder, people)) == 1
-    assert "holds targets made with teacher {" in capsys.readouterr().err
+    assert "holds targets made with teacher.digest '" in capsys.readouterr().err
     assert content(folder / "targets") == before
 
 
