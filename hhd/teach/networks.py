@@ -18,7 +18,7 @@ from hhd.teach.answers import answer_maps
 from hhd.teach.card import CALLABLE, HUB, TeacherCard, read_teacher_card
 from hhd.teach.grid import GridConvention
 from hhd.teach.onnx_teacher import open_onnx
-from hhd.teach.opened import Crops, Opened
+from hhd.teach.opened import Crops, Opened, no_input_size
 from hhd.teach.python_teacher import open_callable
 from hhd.teach.torch_teacher import (
     is_vitpose_folder,
@@ -57,7 +57,7 @@ class TeacherNetwork:
     def __init__(self, opened: Opened, skeleton: Skeleton) -> None:
         card = opened.card
         if card.input_size is None:
-            raise ValueError(f"teacher {card.network}: input_size is missing from its card")
+            raise no_input_size(card)
         self.input_size = card.input_size
         self.padding = float(card.padding or 1.25)
         self.affine: Affine = card.affine or "standard"
@@ -113,10 +113,13 @@ class TeacherNetwork:
 
     def describe(self) -> dict[str, Any]:
         """Plain values that say what the maps are: the card, the joints taught, the digest."""
+        name = self.card.network if self.card.is_named() else Path(self.card.network).name
         return {
             **asdict(self.card),
+            "network": name,
             "student": list(self.skeleton.joints),
             "student_channels": self.channels,
+            "untaught": list(self.untaught),
             "digest": self.digest,
         }
 
@@ -160,6 +163,8 @@ def _open(card: TeacherCard, device: torch.device) -> Opened:
         return open_callable(card, device)
     if card.network.startswith(HUB) or is_vitpose_folder(path):
         return open_vitpose(card, device)
+    if path.is_dir():
+        raise ValueError(f"teacher network {path} is a folder without a config.json")
     if not is_file(path):
         raise FileNotFoundError(f"teacher network {path} does not exist")
     if path.suffix == ".onnx":

@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hhd.extras import import_extra
-from hhd.files import is_file
 from hhd.teach.card import TeacherCard
-from hhd.teach.opened import Crops, Opened, files_digest, normalised
+from hhd.teach.opened import Crops, Opened, files_digest, no_input_size, normalised
 from hhd.text import one_line
 
 FLOATS = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
@@ -24,8 +23,6 @@ WHOLE = {"tensor(uint8)": np.uint8, "tensor(int32)": np.int32}
 def open_onnx(card: TeacherCard, device: torch.device) -> Opened:
     """The network of an ``.onnx`` file, on the GPU if ``device`` is one and ONNX Runtime has it."""
     path = Path(card.network)
-    if not is_file(path):
-        raise FileNotFoundError(f"teacher network {path} does not exist")
     runtime = import_extra("onnxruntime")
     options = runtime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
@@ -122,7 +119,7 @@ class _Network:
 
     def _check_input(self) -> None:
         if self.card.input_size is None:
-            raise ValueError(f"teacher network {self.path}: input_size is missing from its card")
+            raise no_input_size(self.card)
         width, height = self.card.input_size
         sides = (3, height, width) if self.card.layout == "nchw" else (height, width, 3)
         shape = self.input.shape

@@ -28,6 +28,13 @@ class Opened(NamedTuple):
     digest: str
 
 
+def no_input_size(card: TeacherCard) -> ValueError:
+    """The error where neither the card nor the network's own file says it."""
+    return ValueError(
+        f"teacher {card.network}: input_size is missing; a teacher card, a YAML, says it"
+    )
+
+
 def normalised(crops: Crops, card: TeacherCard, device: torch.device) -> Tensor:
     """float32 [B, 3, H, W] or, by the card's ``layout``, [B, H, W, 3]."""
     images = torch.from_numpy(np.ascontiguousarray(crops)).to(device)

@@ -20,7 +20,7 @@ from hhd.models.build import build_model
 from hhd.models.checkpoints import load_weights, read_weights
 from hhd.models.files import load_model
 from hhd.teach.card import HUB, TeacherCard
-from hhd.teach.opened import Crops, Forward, Opened, files_digest, normalised
+from hhd.teach.opened import Crops, Forward, Opened, files_digest, no_input_size, normalised
 from hhd.text import one_line, shown
 
 
@@ -119,7 +119,7 @@ def open_vitpose(card: TeacherCard, device: torch.device) -> Opened:
 def _opened(card: TeacherCard, model: PoseModel, device: torch.device) -> Opened:
     path = Path(card.network)
     if card.input_size is None:
-        raise ValueError(f"teacher network {path}: input_size is missing from its card")
+        raise no_input_size(card)
     try:
         model.check_input_size(card.input_size)
     except ValueError as error:

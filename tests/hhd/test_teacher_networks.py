@@ -1,5 +1,6 @@
 """Every kind of teacher gives its own numbers as maps of the student's joints, or says why not."""
 
+import json
 import shutil
 import sys
 from types import ModuleType
@@ -216,12 +217,12 @@ def test_onnx_with_its_tensors_beside_it(tmp_path, write, crops, lsp14):
             r"layout nhwc and input_size \[24, 32\] give \[B, 32",
         ),
         ({"output": "maps", "input_size": [48, 64]}, r"takes images \['batch', 3, 32, 24\]"),
-        ({"output": "maps", "input_size": None}, "input_size is missing from its card"),
+        ({"output": "maps", "input_size": None}, "input_size is missing; a teacher card"),
     ],
 )
 def test_an_onnx_file_that_the_card_does_not_fit(tmp_path, write, lsp14, options, sentence):
     write_onnx(tmp_path / "net.onnx")
-    with pytest.raises(ValueError, match=rf"teacher network .*net.onnx.*{sentence}"):
+    with pytest.raises(ValueError, match=rf"teacher .*net.onnx.*{sentence}"):
         open_teacher(write(**options), lsp14)
 
 
@@ -444,6 +445,25 @@ def test_vitpose_from_a_folder(vitpose, lsp14, experts):
     assert expected.any()
 
 
+def test_vitpose_from_the_hub(vitpose, lsp14, monkeypatch):
+    hub = pytest.importorskip("huggingface_hub")
+    folder, _ = vitpose()
+    asked = []
+
+    def snapshot(name, *, allow_patterns):
+        asked.append((name, allow_patterns))
+        if name != "some/vitpose":
+            raise OSError("no such\nrepository")
+        return str(folder)
+
+    monkeypatch.setattr(hub, "snapshot_download", snapshot)
+    network = open_teacher("hf:some/vitpose", lsp14)
+    assert asked == [("some/vitpose", ["config.json", "*.safetensors*"])]
+    assert network.describe()["network"] == "hf:some/vitpose"
+    with pytest.raises(ValueError, match="hf:other cannot be had from the hub: no such repository"):
+        open_teacher("hf:other", lsp14)
+
+
 def test_vitpose_names_its_joints(vitpose, lsp14):
     folder, _ = vitpose(labels=["Nose", "L_Hip", "R_Ankle", "Neck"])
     taught = {"left_hip": 1, "right_ankle": 2, "neck": 3}
@@ -488,6 +508,8 @@ def test_what_a_store_keeps_of_it(tmp_path, write, lsp14):
     said = network.describe()
     assert (said["padding"], said["affine"], said["grid"]) == (1.25, "standard", "stride")
     assert (said["digest"], said["student_channels"]) == (network.digest, network.channels)
+    assert said["network"] == "net.onnx"
+    assert json.loads(json.dumps(said))["joints"] == JOINTS
 
 
 def test_a_missing_teacher(tmp_path, lsp14):
@@ -495,3 +517,5 @@ def test_a_missing_teacher(tmp_path, lsp14):
         FileNotFoundError, match=r"teacher network .*none.safetensors does not exist"
     ):
         open_teacher(tmp_path / "none.safetensors", lsp14)
+    with pytest.raises(ValueError, match=r"is a folder without a config.json"):
+        open_teacher(tmp_path, lsp14)
