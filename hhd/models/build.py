@@ -49,15 +49,6 @@ WHOLE: dict[str, Callable[[int], PoseModel]] = {
     "vitpose_plus_h": lambda joints: ViTPose(joints, "h", plus=True),
 }
 
-# Where ImageNet weights of the backbones come from: a library and what it calls them.
-LIBRARIES = {
-    "mobilenetv2": ("torchvision", "mobilenet_v2"),
-    "shufflenetv2": ("torchvision", "shufflenet_v2_x1_0"),
-    "resnet50": ("torchvision", "resnet50"),
-    "hrnet_w32": ("timm", "hrnet_w32"),
-    "hrnet_w48": ("timm", "hrnet_w48"),
-}
-
 MODELS = (*WHOLE, *BACKBONES)
 TIMM = "timm/"
 
@@ -70,28 +61,20 @@ def check_model_name(name: str) -> None:
         )
 
 
-def check_pretrained(name: str) -> None:
-    """``ValueError`` for networks that no library has ImageNet weights of."""
-    if name not in LIBRARIES and not name.startswith(("lite0_", TIMM)):
-        raise ValueError(
-            f"pretrained is true, but no library has ImageNet weights of {name}; lite0_*, timm/*, "
-            f"{', '.join(LIBRARIES)} have, and weights: FILE takes them from a file"
-        )
-
-
 def build_model(
     name: str, joints: int, pretrained: bool = False, deconv: Sequence[int] | None = None
 ) -> PoseModel:
     """A network that gives ``joints`` maps; its attribute ``stride`` is input pixels per map pixel.
 
-    ``pretrained`` loads ImageNet weights into ``lite0`` networks and those of timm; for the others
-    see :func:`hhd.models.imagenet.start_from_imagenet`.
+    ``pretrained`` loads ImageNet weights, which only the ``lite0`` networks and timm have.
     ``deconv`` are the widths of the head's deconvolutions, each of which doubles the maps' size
     (None: as its authors have it; the backbones of timm go up to stride 4).
     """
     check_model_name(name)
-    if pretrained:
-        check_pretrained(name)
+    if pretrained and not name.startswith(("lite0_", TIMM)):
+        raise ValueError(
+            f"pretrained is true, but model {name} has no ImageNet weights; lite0_* and timm/* have"
+        )
     if name in WHOLE:
         if deconv is not None:
             raise ValueError(f"deconv is {list(deconv)}, but model {name} has a head of its own")

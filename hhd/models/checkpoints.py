@@ -6,7 +6,6 @@ Ours are mmpose 1.x's: ``backbone.*`` and ``head.*``.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -18,11 +17,6 @@ from hhd.files import is_file
 from hhd.models.base import PoseModel
 from hhd.models.digest import DIGEST, first_not_finite, state_digest
 from hhd.models.files import ModelCard, read_card
-from hhd.models.imagenet_layouts import (
-    timm_mobilenet_v2,
-    torchvision_mobilenet_v2,
-    torchvision_shufflenet_v2,
-)
 from hhd.models.torch_files import read_torch_file
 from hhd.text import one_line
 
@@ -73,8 +67,6 @@ LAYOUTS = (
         r"incre_modules\.",
         (
             (r"(incre_modules|downsamp_modules|final_layer|classifier)\.", None),
-            # Its last module gives all four sizes, a pose network's the largest alone.
-            (r"stage4\.2\.fuse_layers\.[123]\.", None),
             (r"", "backbone."),
         ),
     ),
@@ -83,9 +75,6 @@ LAYOUTS = (
         r"final_layer\.",
         ((r"(?=deconv_layers\.|final_layer\.)", "head."), (r"", "backbone.")),
     ),
-    Layout("torchvision's MobileNetV2", r"features\.18\.", torchvision_mobilenet_v2()),
-    Layout("torchvision's ShuffleNetV2", r"conv5\.0\.", torchvision_shufflenet_v2()),
-    Layout("timm's MobileNetV2", r"blocks\.1\.0\.conv_pwl\.", timm_mobilenet_v2()),
     Layout("torchvision", r"fc\.", ((r"fc\.", None), (r"", "backbone."))),
 )
 
@@ -149,14 +138,6 @@ def read_weights(path: Path, part: Part | None = None) -> Weights:
         names.append(pair.name)
         if not tensors:
             raise ValueError(f"checkpoint {path} ({pair.name}) has no {part} in it")
-    return weights_of(path, tensors, names, debias)
-
-
-def weights_of(
-    path: Path, tensors: dict[str, Tensor], names: Sequence[str] = (), debias: bool = False
-) -> Weights:
-    """Tensors of whatever layout, under our keys; ``names`` are what is known of it already."""
-    names = list(names)
     integral = "head.linspace_x" in tensors
     layout = next((x for x in LAYOUTS if any(re.match(x.mark, key) for key in tensors)), None)
     if layout is not None:

@@ -18,10 +18,8 @@ from hhd.data.loading import StepBatches
 from hhd.data.skeleton import Skeleton, load_skeleton
 from hhd.models import build_model
 from hhd.models.base import PoseModel, channels_last
-from hhd.models.build import LIBRARIES
 from hhd.models.checkpoints import read_weights, start_from
 from hhd.models.files import ModelCard
-from hhd.models.imagenet import start_from_imagenet
 from hhd.train.assess import build_assessment
 from hhd.train.data import build_data
 from hhd.train.losses import DistillationLoss, StepLoss, build_loss
@@ -86,8 +84,6 @@ def build_network(
     if recipe.joint_weights and not skeleton.joint_weights:
         raise ValueError(f"joint_weights is true, but skeleton {skeleton.name} has none")
     hk.start_from_zero_maps(model.last_convolution())
-    if recipe.pretrained and recipe.model in LIBRARIES:
-        start_from_imagenet(model, recipe.model)
     if recipe.weights is not None:
         afresh = start_from(model, read_weights(Path(recipe.weights)), recipe.model)
         say(console, f"not from {recipe.weights}: {', '.join(afresh)}" if afresh else "")

@@ -16,12 +16,11 @@ class NetworkFields:
     deconv: tuple[int, ...] | None = None
     """Widths of the head's deconvolutions, each doubles the maps' size (default: the network's)."""
     pretrained: bool = False
-    """Start from ImageNet weights: lite0_* (extra hhd-kernels[imagenet]), mobilenetv2,
-    shufflenetv2, resnet50, hrnet_* and timm/* (extra hhd-kernels[timm], which downloads them)."""
+    """Start from ImageNet weights: lite0_* (extra hhd-kernels[imagenet]), timm/* (extra
+    hhd-kernels[timm])."""
     weights: str | None = None
-    """Start from these: a model.safetensors, a checkpoint of HRNet, mmpose, mmrazor or DWPose, or
-    an ImageNet network of torchvision, timm, mmpretrain or HRNet's authors. What of the head does
-    not fit starts afresh."""
+    """Start from these: a model.safetensors or a checkpoint of HRNet, mmpose, mmrazor, DWPose. A
+    last convolution that does not fit starts afresh."""
     task: Literal["heatmap", "integral"] = "integral"
     """heatmap: squared error to Gaussians (a teacher). integral: soft-argmax (a student)."""
     sigma: float = 1.5
