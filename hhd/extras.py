@@ -27,8 +27,8 @@ EXTRA_OF_MODULE = {
     "huggingface_hub": "vitpose",
     "onnx": "onnx",
     "onnxruntime": "onnx",
+    "torchvision": "imagenet",
     "timm": "timm",
-    "torchvision": "timm",
     "transformers": "vitpose",
 }
 

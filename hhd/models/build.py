@@ -8,6 +8,7 @@ from hhd.models.base import PoseModel
 from hhd.models.efficientnet_lite import Lite0Pose
 from hhd.models.heads import TopDownPose
 from hhd.models.hrnet import HRNet
+from hhd.models.imagenet import SOURCES, load_imagenet
 from hhd.models.layers import Backbone
 from hhd.models.litehrnet import LiteHRNet
 from hhd.models.mobilenet_v2 import MobileNetV2
@@ -66,14 +67,17 @@ def build_model(
 ) -> PoseModel:
     """A network that gives ``joints`` maps; its attribute ``stride`` is input pixels per map pixel.
 
-    ``pretrained`` loads ImageNet weights, which only the ``lite0`` networks and timm have.
+    ``pretrained`` loads ImageNet weights into the backbone: of the ``lite0`` networks, those of
+    :data:`hhd.models.imagenet.SOURCES`, and timm's.
     ``deconv`` are the widths of the head's deconvolutions, each of which doubles the maps' size
     (None: as its authors have it; the backbones of timm go up to stride 4).
     """
     check_model_name(name)
-    if pretrained and not name.startswith(("lite0_", TIMM)):
+    if pretrained and not name.startswith((*SOURCES, "lite0_", TIMM)):
         raise ValueError(
-            f"pretrained is true, but model {name} has no ImageNet weights; lite0_* and timm/* have"
+            f"pretrained is true, but no library has ImageNet weights of model {name}, only of "
+            f"lite0_*, {', '.join(SOURCES)} and timm/*: name a file of them as weights, or train "
+            "from nothing"
         )
     if name in WHOLE:
         if deconv is not None:
@@ -84,7 +88,10 @@ def build_model(
         return model
     if name in BACKBONES:
         build, usual = BACKBONES[name]
-        return TopDownPose(build(), joints, usual if deconv is None else deconv)
+        model = TopDownPose(build(), joints, usual if deconv is None else deconv)
+        if pretrained:
+            load_imagenet(model.backbone, name)
+        return model
     backbone = TimmBackbone(name.removeprefix(TIMM), pretrained)
     doublings = max(backbone.stride.bit_length() - 3, 0)
     return TopDownPose(backbone, joints, (256,) * doublings if deconv is None else deconv)

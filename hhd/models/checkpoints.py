@@ -1,7 +1,4 @@
-"""Weights from other people's files: which layouts there are, and how their keys become ours.
-
-Ours are mmpose 1.x's: ``backbone.*`` and ``head.*``.
-"""
+"""Weights from other people's files, see :mod:`hhd.models.layouts`."""
 
 from __future__ import annotations
 
@@ -17,6 +14,7 @@ from hhd.files import is_file
 from hhd.models.base import PoseModel
 from hhd.models.digest import DIGEST, first_not_finite, state_digest
 from hhd.models.files import ModelCard, read_card
+from hhd.models.layouts import find_layout, rename
 from hhd.models.torch_files import read_torch_file
 from hhd.text import one_line
 
@@ -35,47 +33,6 @@ PAIRS = (
     # mmrazor SingleTeacherDistill, and the official HHD code, which is a fork of it.
     Pair("mmrazor", "architecture.", "teacher."),
     Pair("DWPose", "student.", "teacher."),
-)
-
-
-class Layout(NamedTuple):
-    """Keys of one network. The first layout with a key that begins like ``mark`` is the file's;
-    the first rename whose pattern a key begins with holds, None drops the key."""
-
-    name: str
-    mark: str
-    renames: tuple[tuple[str, str | None], ...]
-
-
-LAYOUTS = (
-    Layout("mmpose 0.x", r"keypoint_head\.", ((r"keypoint_head\.", "head."),)),
-    Layout(
-        "mmpose 1.x",
-        r"(head|backbone)\.",
-        (
-            (r"data_preprocessor\.", None),
-            # An integral head's grid, and where it has deconvolutions, the head inside it.
-            (r"head\.linspace_[xy]", None),
-            (r"head\.simplebaseline_head\.", "head."),
-            # mmpretrain's classifier.
-            (r"head\.fc\.", None),
-        ),
-    ),
-    # What HRNet's authors trained on ImageNet has a convolution called final_layer, too.
-    Layout(
-        "HRNet for ImageNet",
-        r"incre_modules\.",
-        (
-            (r"(incre_modules|downsamp_modules|final_layer|classifier)\.", None),
-            (r"", "backbone."),
-        ),
-    ),
-    Layout(
-        "HRNet",
-        r"final_layer\.",
-        ((r"(?=deconv_layers\.|final_layer\.)", "head."), (r"", "backbone.")),
-    ),
-    Layout("torchvision", r"fc\.", ((r"fc\.", None), (r"", "backbone."))),
 )
 
 
@@ -117,7 +74,7 @@ def read_weights(path: Path, part: Part | None = None) -> Weights:
     """
     if not is_file(path):
         raise FileNotFoundError(f"checkpoint {path} does not exist")
-    recipe, debias = None, "debias" in path.stem
+    recipe, debias, caffe = None, "debias" in path.stem, "caffe" in path.stem
     if path.suffix == ".safetensors":
         tensors, card = _load_safetensors(path)
         if card is not None and part is None:
@@ -125,7 +82,9 @@ def read_weights(path: Path, part: Part | None = None) -> Weights:
     else:
         content = _content(path)
         tensors, recipe = _state_dict(content, path), _recipe(content)
-        debias = debias or bool(re.search(r"debias\s*=\s*True", _configuration(content)))
+        configuration = _configuration(content)
+        debias = debias or bool(re.search(r"debias\s*=\s*True", configuration))
+        caffe = caffe or bool(re.search(r"style\s*=\s*['\"]caffe", configuration))
     if recipe is not None and part is None:
         return Weights(path, "hhd train", tensors, recipe["task"] == "integral", recipe)
     names = []
@@ -139,12 +98,19 @@ def read_weights(path: Path, part: Part | None = None) -> Weights:
         if not tensors:
             raise ValueError(f"checkpoint {path} ({pair.name}) has no {part} in it")
     integral = "head.linspace_x" in tensors
-    layout = next((x for x in LAYOUTS if any(re.match(x.mark, key) for key in tensors)), None)
+    layout = find_layout(tensors)
     if layout is not None:
-        tensors = _rename(tensors, layout)
+        tensors = rename(tensors, layout)
         names.append(layout.name)
     layout_name = ", ".join(names) or "unknown layout"
-    return Weights(path, layout_name, tensors, integral, debias=integral and debias)
+    weights = Weights(path, layout_name, tensors, integral, debias=integral and debias)
+    refusal = None if layout is None else layout.refusal
+    if caffe and "backbone.layer4.0.conv2.weight" in tensors:
+        # The same keys and shapes, but the stride is the first 1x1's, the colours BGR up to 255.
+        refusal = "is a caffe-style ResNet, whose strides are others: take a pytorch-style one"
+    if refusal is not None:
+        raise weights.refuse(refusal)
+    return weights
 
 
 def load_weights(model: PoseModel, weights: Weights, name: str) -> None:
@@ -197,19 +163,6 @@ def _misfits(model: PoseModel, tensors: dict[str, Tensor]) -> list[str]:
 def _first(items: list[str], most: int = 3) -> str:
     more = len(items) - most
     return ", ".join(items[:most]) + (f" and {more} more" if more > 0 else "")
-
-
-def _rename(tensors: dict[str, Tensor], layout: Layout) -> dict[str, Tensor]:
-    renamed = {}
-    for key, value in tensors.items():
-        for pattern, ours in layout.renames:
-            if re.match(pattern, key):
-                if ours is not None:
-                    renamed[re.sub(pattern, ours, key, count=1)] = value
-                break
-        else:
-            renamed[key] = value
-    return renamed
 
 
 def _state_dict(content: Any, path: Path) -> dict[str, Tensor]:

@@ -7,6 +7,9 @@ from torch import Tensor, nn
 
 from hhd.models.layers import Backbone, channel_shuffle, conv_norm, depthwise, initialise
 
+# Channels and units of each stage, at width 1.0.
+STAGES = (116, 4), (232, 8), (464, 4)
+
 
 class InvertedResidual(nn.Module):
     """A shuffle unit: half of the channels go through ``branch2``, then the halves interleave.
@@ -50,7 +53,7 @@ class ShuffleNetV2(Backbone):
         self.maxpool = nn.MaxPool2d(3, 2, 1)
         self.layers = nn.ModuleList()
         inputs = 24
-        for outputs, repeats in ((116, 4), (232, 8), (464, 4)):
+        for outputs, repeats in STAGES:
             units = [InvertedResidual(inputs, outputs, 2)]
             units += [InvertedResidual(outputs, outputs, 1) for _ in range(repeats - 1)]
             self.layers.append(nn.Sequential(*units))

@@ -16,11 +16,12 @@ class NetworkFields:
     deconv: tuple[int, ...] | None = None
     """Widths of the head's deconvolutions, each doubles the maps' size (default: the network's)."""
     pretrained: bool = False
-    """Start from ImageNet weights: lite0_* (extra hhd-kernels[imagenet]), timm/* (extra
-    hhd-kernels[timm])."""
+    """Start from ImageNet weights: lite0_*, mobilenetv2, shufflenetv2, resnet50 (extra
+    hhd-kernels[imagenet]), hrnet_* and timm/* (extra hhd-kernels[timm]); libraries download them."""
     weights: str | None = None
-    """Start from these: a model.safetensors or a checkpoint of HRNet, mmpose, mmrazor, DWPose. A
-    last convolution that does not fit starts afresh."""
+    """Start from these: a model.safetensors, a checkpoint of HRNet, mmpose, mmrazor or DWPose, or an
+    ImageNet classifier of torchvision, timm, mmpretrain or HRNet's authors. A last convolution that
+    does not fit starts afresh."""
     task: Literal["heatmap", "integral"] = "integral"
     """heatmap: squared error to Gaussians (a teacher). integral: soft-argmax (a student)."""
     sigma: float = 1.5
