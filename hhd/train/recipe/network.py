@@ -16,10 +16,10 @@ class NetworkFields:
     deconv: tuple[int, ...] | None = None
     """Widths of the head's deconvolutions, each doubles the maps' size (default: the network's)."""
     pretrained: bool = False
-    """Start from ImageNet weights: lite0_*, mobilenetv2, shufflenetv2, resnet50 (extra
-    hhd-kernels[imagenet]), hrnet_* and timm/* (extra hhd-kernels[timm]); libraries download them."""
+    """Start from ImageNet weights, which libraries download: lite0_*, mobilenetv2, shufflenetv2,
+    resnet50 (extra hhd-kernels[imagenet]), hrnet_* and timm/* (extra hhd-kernels[timm])."""
     weights: str | None = None
-    """Start from these: a model.safetensors, a checkpoint of HRNet, mmpose, mmrazor or DWPose, or an
+    """Start from these: a model.safetensors, a checkpoint of HRNet, mmpose, mmrazor or DWPose, an
     ImageNet classifier of torchvision, timm, mmpretrain or HRNet's authors. A last convolution that
     does not fit starts afresh."""
     task: Literal["heatmap", "integral"] = "integral"
