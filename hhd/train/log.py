@@ -11,7 +11,7 @@ from hhd.evaluation.report import Report
 from hhd.extras import import_extra
 from hhd.progress import progress
 from hhd.train.checkpoint import JsonLog
-from hhd.train.clock import Clock
+from hhd.train.clock import LAPS, Clock
 from hhd.train.losses import Terms
 from hhd.train.run import Run
 
@@ -28,7 +28,7 @@ class RunLog:
         self.lines = JsonLog(run.out / "log.jsonl", run.step) if self.writes else None
         self.board = self._board() if self.writes and run.recipe.tensorboard else None
         self.step_seconds: float | None = None
-        self.data_share = 0.0
+        self.shares = dict.fromkeys(LAPS, 0.0)
         self.losses = ""
 
     def _board(self) -> Any:
@@ -51,7 +51,8 @@ class RunLog:
         """Write what is due after a step; the text beside the bar."""
         self._measure(clock)
         rate = sum(run.sizes) / (self.step_seconds or clock.total)
-        text = f"{rate:.0f} images/s  data {self.data_share:.0%}"
+        shares = "  ".join(f"{lap} {share:.0%}" for lap, share in self.shares.items() if share)
+        text = f"{rate:.0f} images/s  {shares}"
         if not self.is_due(run.step):
             return text
         world = run.processes.world
@@ -88,11 +89,12 @@ class RunLog:
             yield lambda text: show(run.step, f"{text}  {self.losses}")
 
     def _measure(self, clock: Clock) -> None:
-        share = clock.seconds["data"] / clock.total
-        if self.step_seconds is None:
-            self.step_seconds, self.data_share = clock.total, share
-        self.step_seconds += SHARE * (clock.total - self.step_seconds)
-        self.data_share += SHARE * (share - self.data_share)
+        """A step's time and shares into the means."""
+        weight = 1.0 if self.step_seconds is None else SHARE
+        self.step_seconds = self.step_seconds or 0.0
+        self.step_seconds += weight * (clock.total - self.step_seconds)
+        for lap, seconds in clock.seconds.items():
+            self.shares[lap] += weight * (seconds / clock.total - self.shares[lap])
 
     def _write(self, step: int, values: dict[str, float]) -> None:
         if self.lines is not None:
