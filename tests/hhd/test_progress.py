@@ -15,7 +15,7 @@ def terminal(force: bool) -> Console:
 
 def test_the_bar_moves_at_every_step(tiny):
     console = terminal(True)
-    recipe = load_recipe("demo_student", **tiny, loss="kl", teacher="labels", log_every=100)
+    recipe = load_recipe("demo_student", **{**tiny, "log_every": 100}, loss="kl", teacher="labels")
     shown = []
     original = loop.RunLog.step
 
