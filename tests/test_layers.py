@@ -23,7 +23,7 @@ FLOORS = (
     ("hhd.teach",),
     ("hhd.evaluation",),
     ("hhd.train",),
-    ("hhd.convert", "hhd.evaluate", "hhd.predict", "hhd.preview", "hhd.pictures"),
+    ("hhd.convert", "hhd.evaluate", "hhd.predict", "hhd.preview", "hhd.pictures", "hhd.report"),
     ("hhd.demo",),
     ("hhd.commands",),
     ("hhd.cli",),
