@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import importlib
+from importlib.metadata import version
 from typing import Any
+
+from hhd.text import one_line
 
 # What pip knows the two packages by; PyPI's "hhd" is another program.
 DISTRIBUTION = "hhd-kernels"
@@ -13,6 +16,7 @@ EXTRA_OF_MODULE = {
     "cv2": "train",
     "docstring_parser": "train",
     "filelock": "train",
+    "jinja2": "train",
     "jsonargparse": "train",
     "matplotlib": "train",
     "numpy": "train",
@@ -46,7 +50,8 @@ def missing_extra_message(module: str) -> str | None:
 
 
 def import_extra(module: str) -> Any:
-    """Import a module of an extra when it is needed; without it the error names the extra."""
+    """Import a module of an extra when it is needed; without it the error names the extra, and
+    ``ValueError`` says why one that is there does not load."""
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
@@ -54,3 +59,9 @@ def import_extra(module: str) -> Any:
         if message is None:
             raise
         raise ModuleNotFoundError(message, name=error.name) from error
+    except (RuntimeError, OSError) as error:
+        # torchvision's operators are compiled for one torch, on CPU or CUDA; timm imports them.
+        raise ValueError(
+            f"{module} is installed, but does not load beside torch {version('torch')}: "
+            f"{one_line(str(error))}"
+        ) from error

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
 from hhd.extras import import_extra
@@ -38,7 +37,7 @@ def load_imagenet(backbone: Backbone, name: str) -> None:
     not load beside this torch, a failed download, and weights that do not fit.
     """
     source = SOURCES[name]
-    library = _import(source.library)
+    library = import_extra(source.library)
     try:
         tensors: dict[str, Tensor] = (
             library.models.get_weight(source.weights).get_state_dict(check_hash=True)
@@ -60,15 +59,4 @@ def load_imagenet(backbone: Backbone, name: str) -> None:
     except RuntimeError as error:
         raise ValueError(
             f"{source.weights} of {source.library} does not fit {name}: {one_line(str(error))}"
-        ) from error
-
-
-def _import(library: str) -> Any:
-    try:
-        return import_extra(library)
-    except (RuntimeError, OSError) as error:
-        # torchvision's operators are compiled for one torch, on CPU or CUDA; timm imports them.
-        raise ValueError(
-            f"pretrained is true, but {library} does not load beside torch {torch.__version__}, "
-            f"which takes the torchvision that was built for it: {one_line(str(error))}"
         ) from error

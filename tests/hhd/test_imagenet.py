@@ -362,9 +362,11 @@ def test_a_library_of_another_torch_is_a_sentence(monkeypatch):
     def broken(_module):
         raise RuntimeError("operator torchvision::nms does not exist")
 
-    monkeypatch.setattr("hhd.models.imagenet.import_extra", broken)
-    with pytest.raises(ValueError, match=r"torchvision does not load beside torch \d.*::nms"):
+    monkeypatch.setattr("hhd.extras.importlib.import_module", broken)
+    with pytest.raises(ValueError, match=r"installed, but does not load beside torch \d.*::nms"):
         build_model("resnet50", 17, pretrained=True)
+    with pytest.raises(ValueError, match="timm is installed, but does not load"):
+        build_model("timm/resnet18", 17)
 
 
 def test_networks_without_public_weights_name_the_field():
