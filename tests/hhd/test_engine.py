@@ -199,10 +199,14 @@ def test_labelled_and_unlabelled_data_mix(tiny, unlabelled, teacher):
     recipe = load_recipe(
         "demo_student", **fields, further_batch=[2], further_weight=[0.5], teacher_gate=0
     )
-    _, batch, prepared = first_batch(recipe)
+    run, batch, prepared = first_batch(recipe)
     assert len(batch["image"]) == 6
     assert (prepared["weight"][4:] == 0).all()
     assert (prepared["weight"][:4] > 0).any()
+    # A label of the further data would count by their weight too.
+    batch["weight"][5] = 1
+    taught = run.criterion.prepare(batch, run.teacher(batch, loop.normalise_images(batch["image"])))
+    assert (taught["weight"][5] == 0.5).all()
     taught = prepared["teacher_weight"]
     assert set(taught[:4].unique().tolist()) <= {0.0, 1.0}
     assert set(taught[4:].unique().tolist()) <= {0.0, 0.5}
@@ -259,10 +263,11 @@ def test_stored_views_are_the_live_teacher(tiny, teacher, tmp_path, capsys):
     assert main(["teach", "views", *words]) == 0
     store = TargetStore(folder)
     assert len(store) == 20
-    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    before = {path.name: path.read_bytes() for path in folder.glob("*.[sj]*")}
     assert main(["teach", "views", *words]) == 0
     assert "20 of 20 persons are in" in capsys.readouterr().out
-    assert before == {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert before == {path.name: path.read_bytes() for path in folder.glob("*.[sj]*")}
+    assert len(before) == 2
 
     assert main(["train", *words_of(tiny, f"--teacher={teacher}")]) == 0
     live = lines(tiny["output"])

@@ -12,11 +12,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+
+from rich.console import Console
 
 from hhd.cli import main
 from hhd.data.affine import invert, transform_points
 from hhd.data.coco import read_persons
+from hhd.data.loading import make_loader, read_batches
 from hhd.teach.store import SHARD, TargetStore, key_of, plan_shards, write_shard
+from hhd.train.processes import Processes
+from hhd.train.recipe import parse_recipe
+from hhd.train.setup import set_up
 
 CARD = """network: python:spots:maps
 input_size: [64, 64]
@@ -137,6 +144,27 @@ def test_a_run_takes_targets_and_refuses_others(folder, people, capsys):
     assert "cannot be read" in capsys.readouterr().err
     shard.unlink()
     assert main(words(folder, people)) == 0
+
+
+def test_labels_teach_where_there_are_any(folder, people):
+    """The spots' teacher is nowhere near the joints."""
+    assert main(words(folder, people)) == 0
+    recipe = parse_recipe(
+        train_words(people, folder, "--teacher=labels", "--teacher-gate=0.05", "--sigma=1")[1:]
+    )
+    run = set_up(recipe, Console(quiet=True), Processes(torch.device("cpu")))
+    batch = next(iter(read_batches(make_loader(run.data, run.batches(), 0))))
+    batch["weight"][0, :7] = 0
+    prepared = run.criterion.prepare(batch, run.teacher(batch, batch["image"]))
+    away = torch.linalg.vector_norm(prepared["centers"] - batch["coords"], dim=-1)
+    labelled = batch["weight"] > 0
+    assert away[labelled].max() < 0.75
+    assert away[0, :7].median() > 3
+    # A label's confidence is its Gaussian's peak, the stored one is the spots' own.
+    assert (prepared["confidence"][labelled] > 0.7).all()
+    stored = np.linspace(0.3, 1, 14)
+    kept = prepared["confidence"][0, :7].numpy()
+    assert all(any(abs(k - s) < 1e-3 for s in (0, *stored)) for k in kept)
 
 
 def test_a_run_does_not_go_on_with_other_targets(folder, people, capsys):
