@@ -41,14 +41,10 @@ def teach_persons(
     if network.untaught:
         say(console, f"not taught, the teacher has no such joint: {', '.join(network.untaught)}")
     width, height = map_size(network)
-    teacher = network.describe()
-    if not network.card.is_named():
-        # The digest tells the file, wherever it lies.
-        teacher["network"] = Path(network.card.network).name
     settings = {
         "form": "canonical",
         "joints": list(skeleton.joints),
-        "teacher": teacher,
+        "teacher": network.describe(),
         "looking": asdict(looking) | {"angles": list(looking.angles)},
         "map_size": [width, height],
         "patch": patch,
