@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-
 from rich.console import Console
 
 from hhd.cli import main
