@@ -136,7 +136,7 @@ def test_two_runs_side_by_side(trained):
     differing = tables.recipes(read_runs(runs), differing=True)
     assert differing.heads == ["field", "kl", "plain"]
     rows = {row[0]: row[1:] for row in differing.rows}
-    assert rows["loss"] == ['"kl"', '"none"']
+    assert rows["loss"] == ["kl", "none"]
     assert not {"lr", "model", "output"} & set(rows)
     panels = {panel.title: panel.curves for panel in curves.loss_panels(read_runs(runs))}
     assert set(panels) == {"loss", "coordinate", "hhd", "learning rate"}
