@@ -102,7 +102,8 @@ def joint_errors(
     judged = np.zeros(truth.shape[:2], dtype=bool)
     judged[:, skeleton.indices(skeleton.pck_joints)] = True
     judged &= (truth[..., 2] > 0) & ~np.isnan(units(persons, skeleton))[:, None]
-    errors = np.linalg.norm(coords - truth[..., :2], axis=2) / units(persons, skeleton)[:, None]
+    with np.errstate(invalid="ignore", over="ignore"):
+        errors = np.linalg.norm(coords - truth[..., :2], axis=2) / units(persons, skeleton)[:, None]
     errors[~np.isfinite(errors)] = np.inf
     return np.where(judged, errors, np.nan)
 

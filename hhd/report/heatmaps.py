@@ -85,7 +85,7 @@ def heatmap_picture(
         file = io.BytesIO()
         figure.savefig(file, format="png", dpi=100)
     source = f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
-    return Picture(source, f"maps of the student; marked are: {', '.join(names)}")
+    return Picture(source, f"maps of the network; marked are: {', '.join(names)}")
 
 
 def _draw_row(
@@ -100,7 +100,7 @@ def _draw_row(
     images = normalise_images(torch.from_numpy(item["image"])[None].to(device))
     place = run.decoder(run.model, images)[0][0, joint].cpu().numpy()
     student = _student_map(run.model(images)[0, joint], card.task, card.beta)
-    maps = [("student", student)]
+    maps = [("student" if card.task == "integral" else "network", student)]
     window = None
     if teacher is not None:
         batch = {

@@ -50,7 +50,7 @@ def write_report(
             make_gallery(run, pictures, data_root, device, console) for run in runs if pictures
         ],
         legend=COLOURS,
-        recorded=[(run.name, tables.facts(_recorded(run))) for run in runs],
+        recorded=tables.side_by_side(runs, [_recorded(run) for run in runs]),
         environment=tables.facts(info.collect()),
     )
     output.parent.mkdir(parents=True, exist_ok=True)

@@ -88,23 +88,32 @@ def _cell(run: Run, path: str, joint: str) -> str:
 
 def recipes(runs: Sequence[Run], *, differing: bool) -> Table:
     """Fields of the recipes, a column a run; ``differing``: those that are not alike, only."""
-    names = dict.fromkeys(name for run in runs for name in run.recipe)
-    rows = []
-    for name in names:
-        cells = [json_text(run.recipe[name]) if name in run.recipe else "-" for run in runs]
-        # Each run has an output of its own.
-        if not differing or (len(set(cells)) > 1 and name != "output"):
-            rows.append([name, *cells])
-    return Table(["field", *(run.name for run in runs)], rows)
+    table = side_by_side(runs, [run.recipe for run in runs], "field")
+    if not differing:
+        return table
+    # Each run has an output of its own.
+    return Table(
+        table.heads, [row for row in table.rows if len(set(row[1:])) > 1 and row[0] != "output"]
+    )
+
+
+def side_by_side(runs: Sequence[Run], values: Sequence[dict[str, Any]], head: str = "") -> Table:
+    """What a dictionary of each run says, a column a run."""
+    names = dict.fromkeys(name for one in values for name in one)
+    rows = [
+        [str(name), *(_value(one[name]) if name in one else "-" for one in values)]
+        for name in names
+    ]
+    return Table([head, *(run.name for run in runs)], rows)
 
 
 def facts(values: dict[str, Any]) -> Table:
     """What a dictionary says, in the order it says it."""
-    rows = [
-        [str(name), value if isinstance(value, str) else json_text(value)]
-        for name, value in values.items()
-    ]
-    return Table(["", ""], rows)
+    return Table(["", ""], [[str(name), _value(value)] for name, value in values.items()])
+
+
+def _value(value: Any) -> str:
+    return value if isinstance(value, str) else json_text(value)
 
 
 def _percent(value: Any) -> str:
