@@ -124,6 +124,15 @@ def test_precision_is_measured_said_and_kept(tiny, monkeypatch, capsys):
     loop.train(recipe, QUIET)
 
 
+@pytest.mark.parametrize(("half", "chosen"), [(0.95, "float32"), (0.8, "bfloat16")])
+def test_a_draw_is_float32s(monkeypatch, half, chosen):
+    def found(_model, _images):
+        return {"float32": 1.0, "bfloat16": half}
+
+    monkeypatch.setattr(precision, "measure_precisions", found)
+    assert precision.choose_precision(torch.nn.Identity(), torch.zeros(2))[0] == chosen
+
+
 def test_a_measurement_changes_nothing():
     model = build_model("phone", 4)
     before = {name: value.clone() for name, value in model.state_dict().items()}
