@@ -89,6 +89,8 @@ def _recorded(run: Run) -> dict[str, Any]:
     """What the run's files say of themselves; a commit only where they name one."""
     known = EVALUATION | {"step"}
     facts = {key: value for key, value in run.metrics.items() if key not in known}
+    environment = facts.pop("environment", None)
+    facts |= environment if isinstance(environment, dict) else {}
     if run.card is not None:
         card = run.card
         facts |= {"model": card.model, "skeleton": card.skeleton.name}

@@ -21,6 +21,7 @@ from hhd.files import write_json
 from hhd.models.base import PoseModel
 from hhd.models.files import save_model
 from hhd.train.clock import Clock
+from hhd.train.environment import environment
 from hhd.train.log import RunLog
 from hhd.train.losses import Terms
 from hhd.train.ownership import Stop, owned
@@ -91,7 +92,8 @@ def train_run(run: Run, stop: Stop) -> Trained:
         report = assess(run, log, stop)
     if run.processes.first:
         save_model(run.out / "model.safetensors", run.result, run.assessment.decoder.card)
-        write_json(run.out / "metrics.json", report.as_dict())
+        facts = {"environment": environment(run.processes)}
+        write_json(run.out / "metrics.json", report.as_dict() | facts)
     run.processes.wait()
     images_per_second = run.step * sum(run.sizes) / run.seconds
     decoder, data = run.assessment.decoder, run.assessment.data

@@ -1,11 +1,16 @@
 """What a run says while it goes on."""
 
 import io
+import json
+import re
+from pathlib import Path
 
+import torch
 from rich.console import Console
 
 from hhd.progress import counting, progress
-from hhd.train import loop
+from hhd.train import environment, loop
+from hhd.train.processes import Processes
 from hhd.train.recipe import load_recipe
 
 
@@ -46,3 +51,18 @@ def test_a_pipe_gets_plain_lines(monkeypatch):
     assert lines[0] == "run 2/3 loss 1"
     assert lines[1].startswith("teach 3/4 ")
     assert lines[1].endswith(" persons/s")
+
+
+def test_a_run_says_what_it_ran_on(tiny, monkeypatch, tmp_path):
+    recipe = load_recipe("demo_student", **tiny)
+    loop.train(recipe, Console(quiet=True))
+    metrics = json.loads((Path(recipe.output) / "metrics.json").read_text())
+    facts = metrics["environment"]
+    assert facts["torch"] == torch.__version__
+    assert (facts["device"], facts["processes"]) == ("cpu", 1)
+    # From a checkout: its commit; from elsewhere: none.
+    root = environment.ROOT
+    if (root / ".git").exists():
+        assert re.fullmatch(r"[0-9a-f]{40}\+?", facts["commit"])
+    monkeypatch.setattr(environment, "ROOT", tmp_path)
+    assert "commit" not in environment.environment(Processes(torch.device("cpu")))
