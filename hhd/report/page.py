@@ -10,13 +10,15 @@ import jinja2
 import torch
 from rich.console import Console
 
-from hhd.files import write_bytes
+from hhd.files import is_file, read_json, write_bytes
 from hhd.report import curves, tables
 from hhd.report.gallery import make_gallery
 from hhd.report.poses import COLOURS
 from hhd.report.run import EVALUATION, Run
 from hhd.text import printable
 from hhd_kernels import info
+
+ENVIRONMENT = "environment.json"
 
 
 def write_report(
@@ -89,8 +91,9 @@ def _recorded(run: Run) -> dict[str, Any]:
     """What the run's files say of themselves; a commit only where they name one."""
     known = EVALUATION | {"step"}
     facts = {key: value for key, value in run.metrics.items() if key not in known}
-    environment = facts.pop("environment", None)
-    facts |= environment if isinstance(environment, dict) else {}
+    if is_file(run.folder / ENVIRONMENT):
+        environment = read_json(run.folder / ENVIRONMENT, "environment")
+        facts |= environment if isinstance(environment, dict) else {}
     if run.card is not None:
         card = run.card
         facts |= {"model": card.model, "skeleton": card.skeleton.name}

@@ -31,7 +31,7 @@ def environment(processes: Processes) -> dict[str, Any]:
 
 
 def _commit(root: Path) -> str | None:
-    """The checkout's commit, with a plus if files differ from it; None without a checkout or git."""
+    """The checkout's commit, with a plus if files differ from it; None where there is none."""
     if not (root / ".git").exists():
         return None
     try:

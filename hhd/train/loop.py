@@ -65,6 +65,8 @@ def train(recipe: Recipe, console: Console | None = None, stop: Stop | None = No
 
 def train_run(run: Run, stop: Stop) -> Trained:
     """Make the steps that are left, evaluate, and write the model."""
+    if run.processes.first:
+        write_json(run.out / "environment.json", environment(run.processes))
     inputs = resume(run)
     log = RunLog(run)
     report = None
@@ -92,8 +94,7 @@ def train_run(run: Run, stop: Stop) -> Trained:
         report = assess(run, log, stop)
     if run.processes.first:
         save_model(run.out / "model.safetensors", run.result, run.assessment.decoder.card)
-        facts = {"environment": environment(run.processes)}
-        write_json(run.out / "metrics.json", report.as_dict() | facts)
+        write_json(run.out / "metrics.json", report.as_dict())
     run.processes.wait()
     images_per_second = run.step * sum(run.sizes) / run.seconds
     decoder, data = run.assessment.decoder, run.assessment.data

@@ -56,8 +56,7 @@ def test_a_pipe_gets_plain_lines(monkeypatch):
 def test_a_run_says_what_it_ran_on(tiny, monkeypatch, tmp_path):
     recipe = load_recipe("demo_student", **tiny)
     loop.train(recipe, Console(quiet=True))
-    metrics = json.loads((Path(recipe.output) / "metrics.json").read_text())
-    facts = metrics["environment"]
+    facts = json.loads((Path(recipe.output) / "environment.json").read_text())
     assert facts["torch"] == torch.__version__
     assert (facts["device"], facts["processes"]) == ("cpu", 1)
     # From a checkout: its commit; from elsewhere: none.

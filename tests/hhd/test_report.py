@@ -94,7 +94,7 @@ def test_the_page_is_complete_in_itself(page):
     assert "url(http" not in page
     assert not {"link", "iframe", "object", "base", "form"} & set(tags.tags)
     text = " ".join(tags.texts)
-    for part in ("PCK@0.2", "left", "right", "bottom", "match_gradients", "torch", "not recorded"):
+    for part in ("PCK@0.2", "left", "right", "bottom", "match_gradients", "torch", "processes"):
         assert part in text
     for mark in ("label", "predicted place", "teacher's peak", "window of the distillation"):
         assert mark in page.partition("marked are")[2][:200].replace("&#39;", "'")
