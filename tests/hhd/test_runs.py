@@ -117,7 +117,7 @@ def test_a_full_disk_is_a_sentence_and_the_old_checkpoint_whole(words, tiny, cap
     def fill(descriptor):
         nonlocal calls
         calls += 1
-        return real(descriptor) if calls < 4 else disk_is_full(descriptor)
+        return real(descriptor) if calls < 5 else disk_is_full(descriptor)
 
     monkeypatch.setattr("hhd.files.os.fsync", fill)
     assert main(words) == 1
