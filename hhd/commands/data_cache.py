@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 from rich.console import Console
@@ -60,6 +61,4 @@ def run(words: Sequence[str]) -> None:
             for numbers in loader:
                 advance(len(numbers))
         crops = part.pictures.crops
-        print(
-            f"{len(rows)} crops, {crops.nbytes / 1e6:.0f} MB, in {recipe.data_path(recipe.cache)}"
-        )
+        print(f"{len(rows)} crops, {crops.nbytes / 1e6:.0f} MB, in {Path(recipe.cache)}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -106,7 +107,7 @@ def train_persons(recipe: Recipe, skeleton: Skeleton, console: Console) -> list[
 def build_targets(recipe: Recipe, skeleton: Skeleton) -> CanonicalTargets | ViewTargets:
     """What the recipe's ``targets`` give to each crop."""
     assert recipe.targets is not None
-    store = TargetStore(recipe.data_path(recipe.targets))
+    store = TargetStore(Path(recipe.targets))
     if store.settings.get("form") == "views":
         wanted = view_settings(recipe, skeleton)
         found = {name: store.settings.get(name) for name in wanted}
@@ -138,7 +139,7 @@ def _build_part(
     pictures = None
     if recipe.cache is not None:
         pictures = CropCache(
-            recipe.data_path(recipe.cache),
+            Path(recipe.cache),
             persons,
             input_size=recipe.input_size,
             padding=recipe.padding,

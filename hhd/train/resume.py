@@ -37,7 +37,7 @@ def input_digests(recipe: Recipe) -> dict[str, str]:
     """The digests of :func:`input_files`, and of the stored targets."""
     digests = {name: file_digest(path) for name, path in input_files(recipe).items()}
     if recipe.targets is not None:
-        digests["targets"] = TargetStore(recipe.data_path(recipe.targets)).digest
+        digests["targets"] = TargetStore(Path(recipe.targets)).digest
     return digests
 
 
@@ -75,7 +75,7 @@ def check_same_inputs(
     """A checkpoint goes on only with the files that began it."""
     files = input_files(recipe)
     if recipe.targets is not None:
-        files["targets"] = recipe.data_path(recipe.targets)
+        files["targets"] = Path(recipe.targets)
     changed = [str(files[name]) for name in inputs if saved.get(name) != inputs[name]]
     if changed:
         raise ValueError(

@@ -53,7 +53,7 @@ def _targets_teacher(recipe: Recipe, size: tuple[int, int], criterion: StepLoss)
     """Stored targets, and the labels' where the recipe says so and there are any."""
     assert recipe.targets is not None
     assert isinstance(criterion, DistillationLoss)
-    store = TargetStore(recipe.data_path(recipe.targets))
+    store = TargetStore(Path(recipe.targets))
     options = criterion.criterion._target
     stored: Callable[[Batch, Tensor], hk.TeacherTargets]
     if store.settings["form"] == "views":
