@@ -42,6 +42,14 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         partial.unlink(missing_ok=True)
 
 
+def make_folder(path: Path, what: str) -> None:
+    """Make a folder that ``what`` calls by its role, and those above it."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(f"{what} {path} cannot be made: {error.strerror or error}") from error
+
+
 def write_bytes(path: Path, data: bytes) -> None:
     """Replace ``path`` by ``data``."""
     with replacing(path) as file:

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from hhd.data.affine import Array, box_to_center, crop_affine, fix_aspect
 from hhd.data.person import Person
 from hhd.data.picture import read_picture
+from hhd.files import make_folder
 
 
 class CropCache:
@@ -48,7 +49,7 @@ class CropCache:
         self.persons = list(persons)
         name = self._name()
         shape = (len(persons), self.size[1], self.size[0], 3)
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder, "cache")
         # One process makes the files, and those that wait find them.
         with (folder / ".lock").open("a") as lock:
             fcntl.lockf(lock, fcntl.LOCK_EX)

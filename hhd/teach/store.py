@@ -20,7 +20,15 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from hhd.data.person import Person
-from hhd.files import is_file, json_text, parse_json, read_json, write_bytes, write_json
+from hhd.files import (
+    is_file,
+    json_text,
+    make_folder,
+    parse_json,
+    read_json,
+    write_bytes,
+    write_json,
+)
 from hhd.text import one_line, shown
 
 SHARD = 256
@@ -59,7 +67,7 @@ def begin_store(folder: Path, settings: dict[str, Any]) -> None:
     if is_file(path):
         check_settings(read_settings(folder), settings, folder)
         return
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder, "targets")
     if any(folder.glob("*.safetensors")):
         raise ValueError(f"{folder} holds safetensors files that are no targets: choose another")
     write_json(path, {"format": FORMAT, "settings": settings})

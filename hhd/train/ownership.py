@@ -12,6 +12,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
+from hhd.files import make_folder
+
 LOCK = "run.lock"
 
 
@@ -22,7 +24,7 @@ def owned(folder: Path) -> Iterator[None]:
     A record lock: the system lets go of it with the process, however that ends, and a data worker
     that outlives it does not hold it.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder, "output")
     with (folder / LOCK).open("a+") as file:
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -281,3 +281,17 @@ def test_sigterm_ends_it_with_a_sentence(folder, people, monkeypatch):
 def test_a_key_tells_persons_apart(people, lsp14):
     persons = read_persons(people / "annotations.json", people / "images", lsp14)
     assert len({key_of(person) for person in persons}) == len(persons)
+
+
+def test_a_folder_that_cannot_be_made_is_named(folder, people, capsys):
+    (folder / "file").write_text("")
+    commands = {
+        "output": words(folder, people, output="file/targets"),
+        "cache": train_words(people, folder, f"--cache={folder}/file/cache", "--loss=none",
+                             "--targets=null"),
+    }  # fmt: skip
+    for what, command in commands.items():
+        assert main(command) == 1
+        error = capsys.readouterr().err
+        assert f"hhd: {what} {folder}/file/" in error
+        assert "cannot be made: Not a directory" in error

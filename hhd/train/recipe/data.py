@@ -53,12 +53,15 @@ class DataFields:
     def check(self) -> None:
         check_finite("detection_threshold", self.detection_threshold)
         files = len(self.further_annotations)
-        if files:
-            check_sizes("further_batch", self.further_batch, files)
-        for name in ("further_images", "further_batch", "further_weight"):
+        for name in ("further_batch", "further_images", "further_weight"):
             given = len(getattr(self, name))
-            if given not in (0, files):
-                raise ValueError(f"{name} has {given} values for {files} further_annotations")
+            if given != files and (given or name == "further_batch"):
+                raise ValueError(
+                    f"{name} has length {given}; it takes a value for each of the {files} "
+                    "further_annotations"
+                )
+        if files:
+            check_sizes("further_batch", self.further_batch)
         for weight in self.further_weight:
             check_positive("further_weight", weight)
         if self.val_detections is not None and self.mpii_truth is not None:
