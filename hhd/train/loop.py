@@ -34,6 +34,7 @@ from hhd.train.state import resume, save
 from hhd.train.step_parts import (
     check_loss,
     exchange_later,
+    leave_processes,
     maps_of,
     match_gradients,
     step_totals,
@@ -60,7 +61,10 @@ def train(recipe: Recipe, console: Console | None = None, stop: Stop | None = No
         console = console or Console()
         run = set_up(recipe, console if processes.first else Console(quiet=True), processes)
         with owned(run.out) if processes.first else nullcontext():
-            return train_run(run, stop or Stop())
+            try:
+                return train_run(run, stop or Stop())
+            finally:
+                leave_processes(run)
 
 
 def train_run(run: Run, stop: Stop) -> Trained:

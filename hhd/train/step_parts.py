@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
@@ -28,6 +29,13 @@ def exchange_later(run: Run) -> AbstractContextManager[None]:
         return nullcontext()
     context: AbstractContextManager[None] = run.network.no_sync()
     return context
+
+
+def leave_processes(run: Run) -> None:
+    """Let go of what exchanges gradients before the group of processes ends: as the last to hold
+    the group it would wait for gloo's threads, which may wait for Python."""
+    run.network = run.model
+    gc.collect()
 
 
 def match_gradients(
