@@ -8,9 +8,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from importlib.metadata import version
 
-from hhd.extras import DISTRIBUTION, missing_extra_message
+from hhd.extras import missing_extra_message
 from hhd.text import one_line
 
 HELP = """usage: hhd COMMAND ...
@@ -37,7 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(HELP)
         return 0
     if words[0] == "--version":
-        print(f"hhd {version(DISTRIBUTION)}")
+        import hhd_kernels
+
+        print(f"hhd {hhd_kernels.__version__}")
         return 0
     if words[0] not in COMMANDS:
         return _fail(f"{words[0]!r} is not a command; it takes one of {', '.join(COMMANDS)}", 2)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import platform
 import subprocess
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from hhd.extras import DISTRIBUTION
+import hhd_kernels
 from hhd.train.processes import Processes
 
 ROOT = Path(__file__).parents[2]
@@ -20,7 +19,7 @@ def environment(processes: Processes) -> dict[str, Any]:
     """Versions, device, processes and, where hhd runs from a checkout, its commit."""
     device = processes.device
     facts = {
-        "hhd": version(DISTRIBUTION),
+        "hhd": hhd_kernels.__version__,
         "torch": torch.__version__,
         "python": platform.python_version(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
