@@ -35,6 +35,12 @@ def check_from_zero(name: str, value: Any) -> None:
         raise ValueError(f"{name} is {shown(value)}; it takes a number from 0 up")
 
 
+def check_odd(name: str, value: Any) -> None:
+    """An odd whole number from 1 to 999."""
+    if type(value) is not int or not 1 <= value <= 999 or value % 2 == 0:
+        raise ValueError(f"{name} is {shown(value)}; it takes an odd number from 1 to 999")
+
+
 def check_finite(name: str, value: Any) -> None:
     """A finite number."""
     if finite(value) is None:

@@ -53,6 +53,12 @@ def add_decoding(parser: argparse.ArgumentParser) -> None:
         default=argparse.SUPPRESS,
         help="average with the mirrored picture (default: the model's own)",
     )
+    parser.add_argument(
+        "--beta",
+        type=float,
+        default=argparse.SUPPRESS,
+        help="integral networks: the softmax's inverse temperature (default: the model's own)",
+    )
     for name, choices in (
         ("--flip-shift", ("exact", "cell", "none")),
         ("--heatmap-decode", ("plain", "quarter", "quarter_hrnet", "dark", "dark_udp")),
@@ -126,7 +132,7 @@ def add_rules(parser: argparse.ArgumentParser) -> None:
     )
 
 
-DECODING = ("decode_window", "flip_test", "flip_shift", "heatmap_decode", "confidence")
+DECODING = ("decode_window", "flip_test", "beta", "flip_shift", "heatmap_decode", "confidence")
 RULES = (
     *("boxes", "score", "nms", "nms_threshold", "detection_threshold", "detection_category"),
     *("category", "images_outside", "area_of_box"),

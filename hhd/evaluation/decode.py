@@ -74,14 +74,19 @@ class Decoder:
 
     def __call__(self, model: PoseModel, images: Tensor) -> tuple[Tensor, Tensor]:
         """Coordinates [B, K, 2] in heatmap pixels and confidence [B, K] for normalised images."""
+        mirrored = None if self.card.flip_test == "none" else model(images.flip(3))
+        return self.combine(model(images), mirrored, images, model.stride)
+
+    def combine(
+        self, maps: Tensor, mirrored: Tensor | None, images: Tensor, stride: int
+    ) -> tuple[Tensor, Tensor]:
+        """What :meth:`__call__` makes of the maps of ``images`` and of the mirrored ones."""
         card = self.card
-        maps = model(images)
-        if card.flip_test == "none":
+        if mirrored is None or card.flip_test == "none":
             return self.decode(maps)
-        mirrored = model(images.flip(3))
         order = card.skeleton.flip_order()
         # The mirror takes input pixel X to W_in - 1 - X, so heatmap pixel x to `last` - x.
-        last = (images.shape[3] - 1) * float(self.cells_per_pixel(images, model.stride)[0])
+        last = (images.shape[3] - 1) * float(self.cells_per_pixel(images, stride)[0])
         if card.flip_test == "heatmaps":
             exact = last - (maps.shape[3] - 1)
             shift = {"exact": exact, "cell": 1.0, "none": 0.0}[card.flip_shift]

@@ -40,6 +40,7 @@ WHOLE: dict[str, Callable[[int], PoseModel]] = {
     "small_student": lambda joints: SmallPose(joints, channels=(8, 16, 32, 48)),
     "small_teacher": lambda joints: SmallPose(joints, channels=(16, 32, 64, 96)),
     "lite0_student": lambda joints: Lite0Pose(joints, blocks=11),
+    "lite0_student_large": lambda joints: Lite0Pose(joints, blocks=12, width=128),
     "lite0_teacher": lambda joints: Lite0Pose(joints, blocks=16),
     "vitpose_s": lambda joints: ViTPose(joints, "s"),
     "vitpose_b": lambda joints: ViTPose(joints, "b"),

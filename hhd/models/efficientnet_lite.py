@@ -132,7 +132,8 @@ class DepthwiseUp(nn.Module):
 
 
 class Lite0Pose(PoseModel):
-    """Images [B, 3, H, W] -> maps [B, K, H/2, W/2]. 11 blocks: the student; all 16: the teacher."""
+    """Images [B, 3, H, W] -> maps [B, K, H/2, W/2]. 11 blocks: the student; 12: the large
+    one; all 16: the teacher."""
 
     stride = 2
     multiple = 2

@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from hhd.checks import check_positive, check_sizes
+from hhd.checks import check_odd, check_positive, check_sizes
 from hhd.data.skeleton import Skeleton
 from hhd.files import is_file, json_text, parse_json, write_bytes
 from hhd.models.base import PoseModel
@@ -70,15 +70,9 @@ class ModelCard:
         if self.deconv is not None:
             check_sizes("deconv", self.deconv)
         if self.decode_window is not None:
-            check_decode_window(self.decode_window)
+            check_odd("decode_window", self.decode_window)
         if self.task == "heatmap":
             check_udp_decoding(self.affine, self.heatmap_decode)
-
-
-def check_decode_window(window: int) -> None:
-    """``ValueError`` unless a local soft-argmax can have this side."""
-    if type(window) is not int or not 1 <= window <= 999 or window % 2 == 0:
-        raise ValueError(f"decode_window is {shown(window)}; it takes an odd number from 1 to 999")
 
 
 def check_udp_decoding(affine: Affine, heatmap_decode: HeatmapDecoding) -> None:

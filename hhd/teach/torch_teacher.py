@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from math import pi
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from hhd.data import fields
 from hhd.data.skeleton import load_skeleton
@@ -28,8 +29,8 @@ def open_model_file(card: TeacherCard, device: torch.device) -> Opened:
     """A ``model.safetensors`` that hhd wrote, whose own card says what the teacher's does not."""
     path = Path(card.network)
     model, own = load_model(path)
-    if own.task != "heatmap":
-        raise ValueError(f"teacher {path} has task {own.task}; a teacher gives heatmaps")
+    if own.task == "integral":
+        model = ImplicitMaps(model, own.beta, own.sigma)
     card = replace(
         card,
         input_size=card.input_size or own.input_size,
@@ -38,6 +39,24 @@ def open_model_file(card: TeacherCard, device: torch.device) -> Opened:
         affine=card.affine or own.affine,
     )
     return _opened(card, model, device)
+
+
+class ImplicitMaps(PoseModel):
+    """An integral network as a teacher: its softmax, scaled so that of a Gaussian as wide as its
+    targets were the peak would be 1."""
+
+    def __init__(self, model: PoseModel, beta: float, sigma: float) -> None:
+        super().__init__()
+        self.model, self.beta, self.scale = model, beta, 2 * pi * sigma**2
+        self.stride, self.multiple = model.stride, model.multiple
+
+    def last_convolution(self) -> nn.Conv2d:
+        return self.model.last_convolution()
+
+    def forward(self, images: Tensor) -> Tensor:
+        maps: Tensor = self.model(images)
+        mass = torch.softmax(self.beta * maps.float().flatten(2), dim=2).view_as(maps)
+        return self.scale * mass
 
 
 def open_checkpoint(card: TeacherCard, device: torch.device) -> Opened:

@@ -44,7 +44,7 @@ def build_loss(recipe: Recipe, size: tuple[int, int]) -> StepLoss:
     if recipe.task == "heatmap":
         return HeatmapLoss(recipe, size)
     if recipe.loss in ("published", "kl"):
-        return DistillationLoss(recipe)
+        return DistillationLoss(recipe, size)
     if recipe.loss in ("kd_mse", "kd_kl"):
         return FullMapDistillationLoss(recipe, size)
     return DsntLoss(recipe, size) if recipe.loss == "js" else CoordinateLoss(recipe, size)
@@ -131,15 +131,16 @@ class CoordinateLoss:
     def __call__(
         self, logits: Tensor, batch: Batch, totals: Totals | None = None
     ) -> tuple[Tensor, Terms]:
-        coords, _ = hk.soft_argmax(logits, beta=self.recipe.beta)
+        recipe = self.recipe
+        coords, _ = hk.soft_argmax(logits, beta=recipe.beta, window=recipe.coordinate_window)
         offset = coords - batch["coords"]
-        if self.recipe.coordinate_loss == "l1":
-            distance = offset.abs() / self.recipe.sigma
+        if recipe.coordinate_loss == "l1":
+            distance = offset.abs() / recipe.sigma
         else:
             unit = offset / torch.tensor(self.size, device=offset.device)
             distance = F.smooth_l1_loss(unit, torch.zeros_like(unit), reduction="none")
         term = weighted_mean(distance.mean(dim=-1), batch["weight"], _total(totals, "weight"))
-        return self.recipe.coordinate_weight * term, {"coordinate": term.detach()}
+        return recipe.coordinate_weight * term, {"coordinate": term.detach()}
 
 
 class DsntLoss(CoordinateLoss):
@@ -222,15 +223,23 @@ def teacher_weights(recipe: Recipe, batch: Batch, places: Tensor, heights: Tenso
     if recipe.teacher_reach:
         away = torch.linalg.vector_norm(places - batch["coords"], dim=-1)
         taught &= (away <= recipe.teacher_reach * recipe.sigma) | (batch["weight"] == 0)
-    importance = batch["importance"][:, None] if "importance" in batch else 1.0
-    return taught.to(torch.float32) * importance
+    weight = taught.to(torch.float32)
+    if recipe.teacher_weighting == "confidence":
+        sure = heights.clamp(max=1)
+        if recipe.teacher == "labels":
+            # Their Gaussians peak a little lower between cells.
+            sure = torch.where(batch["weight"] > 0, 1, sure)
+        weight = weight * sure
+    return weight * batch["importance"][:, None] if "importance" in batch else weight
 
 
 class DistillationLoss:
     """Coordinate loss plus HHD loss, one fused pass: the published form or the windowed KL."""
 
-    def __init__(self, recipe: Recipe) -> None:
+    def __init__(self, recipe: Recipe, size: tuple[int, int]) -> None:
         self.recipe = recipe
+        local = recipe.coordinate_window is not None
+        self.local_coordinates = CoordinateLoss(recipe, size) if local else None
         self.window, self.hhd_weight = recipe.distillation()
         # The published loss is divided by numbers of joints, which all parts have alike.
         self.weighted: tuple[str, ...] = (
@@ -240,7 +249,8 @@ class DistillationLoss:
 
     def set_weight(self, hhd_weight: float) -> None:
         """Replace the weight of the HHD term."""
-        self.criterion = self._criterion(self.recipe.coordinate_weight, hhd_weight)
+        whole = 0.0 if self.local_coordinates else self.recipe.coordinate_weight
+        self.criterion = self._criterion(whole, hhd_weight)
 
     def _criterion(self, coordinate_weight: float, hhd_weight: float) -> hk.IntegralHHDLoss:
         recipe = self.recipe
@@ -254,10 +264,12 @@ class DistillationLoss:
                 window=window,
                 coordinate_weight=coordinate_weight,
                 hhd_weight=hhd_weight,
+                **recipe.windows(),
             )
-        return hk.IntegralHHDLoss.published(
+        published = hk.IntegralHHDLoss.published(
             recipe.beta, window, coordinate_weight=coordinate_weight, hhd_weight=hhd_weight
         )
+        return replace(published, **recipe.windows())
 
     def targets(self, maps: Tensor) -> hk.TeacherTargets:
         """What the loss needs of a teacher's maps."""
@@ -280,6 +292,9 @@ class DistillationLoss:
         self, logits: Tensor, batch: Batch, totals: Totals | None = None
     ) -> tuple[Tensor, Terms]:
         joint = self._joint(self.criterion, logits, batch, totals)
+        if self.local_coordinates is not None:
+            loss, terms = self.local_coordinates(logits, batch, totals)
+            return joint.loss + loss, {**terms, "hhd": joint.hhd_loss}
         return joint.loss, {"coordinate": joint.coordinate_loss, "hhd": joint.hhd_loss}
 
     def _joint(

@@ -83,7 +83,8 @@ def build_network(
     model.check_input_size(recipe.input_size)
     if recipe.joint_weights and not skeleton.joint_weights:
         raise ValueError(f"joint_weights is true, but skeleton {skeleton.name} has none")
-    hk.start_from_zero_maps(model.last_convolution())
+    if recipe.start == "zero":
+        hk.start_from_zero_maps(model.last_convolution())
     if recipe.weights is not None:
         afresh = start_from(model, read_weights(Path(recipe.weights)), recipe.model)
         say(console, f"not from {recipe.weights}: {', '.join(afresh)}" if afresh else "")
@@ -120,7 +121,7 @@ def build_card(recipe: Recipe, skeleton: Skeleton, criterion: StepLoss) -> Model
         recipe.task,
         recipe.input_size,
         recipe.padding,
-        recipe.beta,
+        recipe.beta if recipe.decode_beta is None else recipe.decode_beta,
         recipe.sigma,
         skeleton,
         recipe.decode_window if recipe.decode == "local" else None,

@@ -10,8 +10,9 @@ from torch import Tensor
 
 import hhd_kernels as hk
 from hhd.data.skeleton import Skeleton
+from hhd.data.targets import gaussian_maps
 from hhd.teach.store import TargetStore
-from hhd.teach.stored import joined, targets_of_batch, targets_of_views, zoom_of
+from hhd.teach.stored import FIELD, joined, targets_of_batch, targets_of_views, zoom_of
 from hhd.teach.teachers import Batch, label_teacher, model_teacher, stored_teacher
 from hhd.train.losses import DistillationLoss, StepLoss, Taught
 from hhd.train.recipe import Recipe
@@ -57,6 +58,11 @@ def _targets_teacher(recipe: Recipe, size: tuple[int, int], criterion: StepLoss)
     options = criterion.criterion._target
     stored: Callable[[Batch, Tensor], hk.TeacherTargets]
     if store.settings["form"] == "views":
+        if recipe.teacher_shape == "gaussian":
+            raise ValueError(
+                f"teacher_shape is gaussian, but targets {store.folder} are of views, which hold "
+                "windows alone; it takes canonical ones"
+            )
 
         def stored(batch: Batch, _images: Tensor) -> hk.TeacherTargets:
             return targets_of_views(batch)
@@ -67,6 +73,8 @@ def _targets_teacher(recipe: Recipe, size: tuple[int, int], criterion: StepLoss)
         def stored(batch: Batch, _images: Tensor) -> hk.TeacherTargets:
             return targets_of_batch(batch, size, options, zoom)
 
+    if recipe.teacher_shape == "gaussian":
+        stored = _as_labels(stored, size, recipe.sigma, criterion)
     if recipe.teacher != "labels":
         return stored
     by_labels = label_teacher(size, recipe.sigma)
@@ -76,3 +84,22 @@ def _targets_teacher(recipe: Recipe, size: tuple[int, int], criterion: StepLoss)
         return joined(labels, stored(batch, images), batch["weight"])
 
     return both
+
+
+def _as_labels(
+    stored: Callable[[Batch, Tensor], hk.TeacherTargets],
+    size: tuple[int, int],
+    sigma: float,
+    criterion: DistillationLoss,
+) -> Callable[[Batch, Tensor], hk.TeacherTargets]:
+    """Gaussians at the places that ``stored`` gives: of the teacher's map its joint is left."""
+
+    def labels(batch: Batch, images: Tensor) -> hk.TeacherTargets:
+        known = stored(batch, images)
+        # Between the cells, where the window's own centre may be a whole one.
+        places = batch[FIELD + "centers"]
+        seen = (known.confidence > 0).to(places.dtype)
+        maps = gaussian_maps(places, seen, size, sigma, "dark")[0]
+        return criterion.targets(maps)._replace(confidence=known.confidence)
+
+    return labels

@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from hhd.checks import check_positive
-from hhd.models.files import check_decode_window
+from hhd.checks import check_odd, check_positive
 
 
 @dataclass(frozen=True)
@@ -15,6 +14,9 @@ class EvaluationFields:
     """Integral students at evaluation: expectation over the whole map or around its peak."""
     decode_window: int = 9
     """Side of the local soft-argmax in heatmap pixels, odd, up to 999."""
+    decode_beta: float | None = None
+    """Inverse temperature at evaluation (default: beta). The whole map's expectation is pulled less
+    to its middle by a higher one."""
     heatmap_decode: Literal["plain", "quarter", "quarter_hrnet", "dark", "dark_udp"] = "dark"
     """How heatmap networks' maps are read, see hhd/evaluation/decode.py."""
     confidence: Literal["mass", "constant"] = "mass"
@@ -37,6 +39,8 @@ class EvaluationFields:
     """Epochs between evaluations; the last epoch is always evaluated."""
 
     def check(self) -> None:
-        check_decode_window(self.decode_window)
+        check_odd("decode_window", self.decode_window)
+        if self.decode_beta is not None:
+            check_positive("decode_beta", self.decode_beta)
         check_positive("nms_threshold", self.nms_threshold)
         check_positive("evaluate_every", self.evaluate_every)

@@ -22,6 +22,9 @@ class NetworkFields:
     """Start from these: a model.safetensors, a checkpoint of HRNet, mmpose, mmrazor or DWPose, an
     ImageNet classifier of torchvision, timm, mmpretrain or HRNet's authors. A last convolution that
     does not fit starts afresh."""
+    start: Literal["zero", "default"] = "zero"
+    """The last convolution's: nearly zero maps, as HRNet starts heatmap networks, or torch's own,
+    which beta makes a softmax that is sharp in random places."""
     task: Literal["heatmap", "integral"] = "integral"
     """heatmap: squared error to Gaussians (a teacher). integral: soft-argmax (a student)."""
     sigma: float = 1.5

@@ -36,6 +36,11 @@ class TeacherFields:
     teacher_sigma: float | None = None
     """Draw stored targets at this width, in heatmap pixels (default: as wide as the teacher's
     heatmap has them where both cover the same crop)."""
+    teacher_shape: Literal["map", "gaussian"] = "map"
+    """What stored targets teach: the teacher's map, or a Gaussian of ``sigma`` at its joint, as a
+    label would."""
+    teacher_weighting: Literal["equal", "confidence"] = "equal"
+    """Joints that the teacher teaches weigh alike, or as much as its map peaks."""
     teacher_floor: float = 0.0
     """Values of a teacher map below this share of its peak count as 0: what squared error leaves in
     the background would otherwise be taught as spread."""
@@ -47,6 +52,10 @@ class TeacherFields:
             check_positive("teacher_sigma", self.teacher_sigma)
             if self.targets is None:
                 raise ValueError("teacher_sigma is given, but no targets: it is the stored ones'")
+        if self.teacher_shape == "gaussian" and self.targets is None:
+            raise ValueError(
+                "teacher_shape is gaussian, but no targets are given: it is the stored ones'"
+            )
         if not 0 <= self.teacher_floor < 1:
             raise ValueError(
                 f"teacher_floor is {self.teacher_floor}; it takes a share from 0 below 1"

@@ -1,0 +1,266 @@
+"""The rows of the study: what each changes of ``base.yaml``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+HERE = Path(__file__).parent
+FROZEN = HERE / "frozen.yaml"
+
+NO_TEACHER = {"loss": "none", "teacher": None, "window": None, "hhd_weight": None}
+HEATMAP = {**NO_TEACHER, "task": "heatmap", "decode": "whole"}
+INTEGRAL = {**NO_TEACHER, "decode": "whole"}
+DSNT = {**NO_TEACHER, "loss": "js"}
+FULL_MAP = {"loss": "kd_kl", "window": None}
+PUBLISHED = {"loss": "published", "window": None, "hhd_weight": None}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A run of the study but for its seed.
+
+    ``train`` is a file of the split; ``further`` are files beside it, each with its crops a step;
+    ``targets`` is a folder of targets and ``weights`` a row whose weights it starts from.
+    """
+
+    name: str
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    train: str = "train"
+    further: Mapping[str, int] = field(default_factory=dict)
+    targets: str | None = None
+    weights: str | None = None
+    test: str = "dev"
+    seeds: tuple[int, ...] = (0,)
+
+
+def rows_of(stage: str) -> list[Row]:
+    """The stage's rows, the most wanted first."""
+    return STAGES[stage]()
+
+
+def frozen() -> dict[str, Any]:
+    """The choices that the screening led to."""
+    content: dict[str, Any] = yaml.safe_load(FROZEN.read_text())
+    return content
+
+
+def screening() -> list[Row]:
+    """One seed, dev: losses and starts, then one change at a time of our own loss."""
+    losses = {
+        "heatmap": HEATMAP,
+        "integral": INTEGRAL,
+        "ipr": {**INTEGRAL, "coordinate_loss": "smooth_l1", "beta": 1},
+        "dsnt": DSNT,
+        "dsnt beta 1": {**DSNT, "beta": 1},
+        "full-map kl": FULL_MAP,
+        "kl": {},
+        "published": PUBLISHED,
+    }
+    starts = [
+        Row(f"{name}, default start", {**changes, "start": "default"})
+        for name, changes in losses.items()
+    ]
+    changed = {
+        "weight 1": {"hhd_weight": 1},
+        "weight 30": {"hhd_weight": 30},
+        "beta 1": {"beta": 1},
+        "beta 3": {"beta": 3},
+        "beta 30": {"beta": 30},
+        "sigma 1": {"sigma": 1.0},
+        "sigma 2": {"sigma": 2.0, "window": 9},
+        "sigma 2.5": {"sigma": 2.5, "window": 11},
+        "window 5": {"window": 5},
+        "window 11": {"window": 11},
+        "rotation 30": {"rotation_factor": 30},
+        "rotation 90": {"rotation_factor": 90},
+        "rotation 90, all": {"rotation_factor": 90, "rotation_probability": 1.0},
+        "scale .4": {"scale_factor": 0.4},
+        "half body": {"half_body_probability": 0.3},
+        "colour": {"transform": "hhd.data.transforms.colour_and_cutout"},
+        "lr 1e-3": {"lr": 0.001},
+        "lr 4e-3": {"lr": 0.004},
+        "lr 8e-3": {"lr": 0.008},
+        "batch 64, lr 4e-3": {"batch_size": 64, "lr": 0.004},
+        "weight decay .1": {"weight_decay": 0.1},
+        "no ema": {"ema": 0.0},
+        "ema .998": {"ema": 0.998},
+        "coordinates x0": {"coordinate_weight": 0.0},
+        "coordinates in the window": {"coordinate_window": 9},
+        "coordinates x10": {"coordinate_weight": 10.0},
+        "debiased": {"locate": "debiased"},
+        "debiased, bilinear": {"locate": "debiased", "sampling": "bilinear"},
+        "bilinear": {"sampling": "bilinear"},
+        "zeros": {"border": "zeros"},
+        "skip": {"border": "skip"},
+        "128": {"input_size": [128, 128], "sigma": 2.0, "window": 9},
+        "large": {"model": "lite0_student_large"},
+    }
+    single = [Row(f"kl, {name}", changes) for name, changes in changed.items()]
+    published = [
+        Row("published, x10", {**PUBLISHED, "hhd_weight": 5.0}),
+        Row("published, debiased", {**PUBLISHED, "locate": "debiased"}),
+        Row("heatmap, lr 4e-3", {**HEATMAP, "lr": 0.004}),
+        Row("heatmap, msra", {**HEATMAP, "target": "msra"}),
+    ]
+    plain = [Row(name, changes) for name, changes in losses.items()]
+    return [*plain, *starts, *single, *published]
+
+
+UNLABELLED = "unlabelled"
+EXTRA = 32
+"""Crops a step without labels, beside those with."""
+GATE = {"teacher_gate": 0.5, "teacher_sigma": 1.5}
+
+
+def few_labels(share: str, name: str, changes: Mapping[str, Any], **more: Any) -> Row:
+    """A tenth or a third of the labels, with the rest of the pictures if something teaches them:
+    as many steps of as many labelled crops as all labels take in 30 epochs."""
+    epochs = {"10": 150, "30": 49}[share]
+    taught = more.get("targets") is not None
+    further = {f"hidden_{share}": EXTRA // 2, UNLABELLED: EXTRA // 2} if taught else {}
+    return Row(
+        f"{share} % labels, {name}",
+        {"batch_size": 16, "epochs": epochs, **changes},
+        train=f"labelled_{share}",
+        further=further,
+        **more,
+    )
+
+
+def teacher_screening() -> list[Row]:
+    """One seed, dev, a tenth of the labels: how a teacher is best used."""
+    heavy = {"targets": "heavy"}
+    plain = {"teacher_sigma": 1.5}
+    return [
+        few_labels("10", "none", {}),
+        few_labels("10", "gate .5", GATE, **heavy),
+        few_labels("10", "gate 0", plain, **heavy),
+        few_labels("10", "gate .3", {**plain, "teacher_gate": 0.3}, **heavy),
+        few_labels("10", "gate .7", {**plain, "teacher_gate": 0.7}, **heavy),
+        few_labels("10", "weighed", {**plain, "teacher_weighting": "confidence"}, **heavy),
+        few_labels(
+            "10",
+            "weighed, gate .3",
+            {**plain, "teacher_weighting": "confidence", "teacher_gate": 0.3},
+            **heavy,
+        ),
+        few_labels("10", "narrow", {"teacher_gate": 0.5}, **heavy),
+        few_labels("10", "coordinates", {**GATE, "teacher_shape": "gaussian"}, **heavy),
+        few_labels(
+            "10",
+            "coordinates, weighed",
+            {**plain, "teacher_shape": "gaussian", "teacher_weighting": "confidence"},
+            **heavy,
+        ),
+    ]
+
+
+def scouts() -> list[Row]:
+    """One seed, dev: what a long schedule, a larger student and a larger input bring together."""
+    large = {"model": "lite0_student_large", "epochs": 60, "ema": 0.998, **GATE}
+    at_128 = {**large, "input_size": [128, 128], "sigma": 2.0, "window": 9, "teacher_sigma": 2.0}
+    colour = {"transform": "hhd.data.transforms.colour_and_cutout"}
+    more: dict[str, Any] = {"further": {UNLABELLED: EXTRA}, "targets": "heavy"}
+    return [
+        Row("scout 128", at_128, **more),
+        Row("scout 128, colour", {**at_128, **colour}, **more),
+        Row("scout 128, labels alone", {k: v for k, v in at_128.items() if k not in GATE}),
+        Row("scout 96", large, **more),
+    ]
+
+
+def ours() -> list[Row]:
+    """Our own teachers: a larger heatmap network at a larger input, of the same labels."""
+    large = {**HEATMAP, "model": "lite0_teacher", "input_size": [128, 128], "sigma": 2.0}
+    return [
+        Row("teacher, all labels", {**large, "epochs": 40}),
+        Row("teacher, 10 % labels", {**large, "epochs": 150, "batch_size": 16}, "labelled_10"),
+        Row("teacher, 30 % labels", {**large, "epochs": 49, "batch_size": 16}, "labelled_30"),
+    ]
+
+
+SEEDS = (0, 1, 2)
+
+
+def confirmation() -> list[Row]:
+    """Three seeds, val: the losses at the frozen settings."""
+    settings = frozen()
+    shared, best = settings["shared"], settings["best"]
+    losses: dict[str, dict[str, Any]] = {
+        "heatmap": {**HEATMAP, **settings["heatmap"]},
+        "best": best,
+        "integral": INTEGRAL,
+        "dsnt": DSNT,
+        "full-map kl": FULL_MAP,
+        "kl": {},
+        "published": {**PUBLISHED, **settings["published"]},
+        "debiased": {"locate": "debiased"},
+    }
+    more = {"best": (*SEEDS, 3, 4), "heatmap": (*SEEDS, 3, 4)}
+    return [
+        Row(
+            f"final {name}",
+            {"epochs": 30, **shared, **changes},
+            test="val",
+            seeds=more.get(name, SEEDS),
+        )
+        for name, changes in losses.items()
+    ]
+
+
+def worth() -> list[Row]:
+    """Three seeds, val: what a teacher is worth, in the settings (a) to (d) of the issue."""
+    settings = frozen()
+    shared, use = settings["shared"], settings["teacher"]
+    points = {**use, "teacher_shape": "gaussian"}
+    all_labels = {"epochs": 30, **shared}
+    heavy = {"targets": "heavy", "test": "val", "seeds": SEEDS}
+    final = {"test": "val", "seeds": SEEDS}
+    own = {"teacher_gate": 0.2}
+
+    def extra(name: str, changes: Mapping[str, Any], targets: str, **more: Any) -> Row:
+        return Row(
+            name,
+            {**all_labels, **changes},
+            further={UNLABELLED: EXTRA},
+            **{**final, "targets": targets, **more},
+        )
+
+    rows = [
+        Row("a, heavy's maps", {**all_labels, **use, "teacher": None}, **heavy),
+        extra("b, heavy's maps", use, "heavy"),
+        extra("b, heavy's coordinates", points, "heavy"),
+        extra("b, ours", own, "ours"),
+    ]
+    for share in ("10", "30"):
+        few = [
+            few_labels(share, "none", {**shared}, **final),
+            few_labels(share, "heavy's maps", {**shared, **use}, **heavy),
+            few_labels(share, "heavy's coordinates", {**shared, **points}, **heavy),
+            few_labels(share, "ours", {**shared, **own}, **{**final, "targets": f"ours_{share}"}),
+            few_labels(
+                share, "itself", {**shared, **own}, **{**final, "targets": f"itself_{share}"}
+            ),
+        ]
+        rows += few
+    free = {**all_labels, "labels": "ignored", "teacher": None}
+    rows += [
+        Row("d, heavy's maps", {**free, **use}, further={UNLABELLED: EXTRA}, **heavy),
+        Row("d, heavy's coordinates", {**free, **points}, further={UNLABELLED: EXTRA}, **heavy),
+    ]
+    return rows
+
+
+STAGES = {
+    "scout": scouts,
+    "screen": screening,
+    "teachers": ours,
+    "screen-teacher": teacher_screening,
+    "confirm": confirmation,
+    "worth": worth,
+}
