@@ -104,7 +104,8 @@ def screening() -> list[Row]:
     published = [
         Row("published, x10", {**PUBLISHED, "hhd_weight": 5.0}),
         Row("published, debiased", {**PUBLISHED, "locate": "debiased"}),
-        Row("heatmap, lr 4e-3", {**HEATMAP, "lr": 0.004}),
+        Row("dsnt x10", {**DSNT, "hhd_weight": 10.0}),
+        Row("heatmap, lr 8e-3", {**HEATMAP, "lr": 0.008}),
         Row("heatmap, msra", {**HEATMAP, "target": "msra"}),
     ]
     plain = [Row(name, changes) for name, changes in losses.items()]
@@ -133,29 +134,26 @@ def few_labels(share: str, name: str, changes: Mapping[str, Any], **more: Any) -
 
 
 def teacher_screening() -> list[Row]:
-    """One seed, dev, a tenth of the labels: how a teacher is best used."""
-    heavy = {"targets": "heavy"}
+    """One seed, dev, a tenth of the labels, a third of the final steps: how a teacher is used."""
     plain = {"teacher_sigma": 1.5}
+    points = {"teacher_shape": "gaussian"}
+    weighed = {"teacher_weighting": "confidence"}
+    ways: dict[str, dict[str, Any]] = {
+        "gate .5": GATE,
+        "coordinates": {**GATE, **points},
+        "weighed": {**plain, **weighed},
+        "gate .3": {**plain, "teacher_gate": 0.3},
+        "gate 0": plain,
+        "gate .7": {**plain, "teacher_gate": 0.7},
+        "coordinates, weighed": {**plain, **points, **weighed},
+        "narrow": {"teacher_gate": 0.5},
+    }
+    short = {"epochs": 50}
     return [
-        few_labels("10", "none", {}),
-        few_labels("10", "gate .5", GATE, **heavy),
-        few_labels("10", "gate 0", plain, **heavy),
-        few_labels("10", "gate .3", {**plain, "teacher_gate": 0.3}, **heavy),
-        few_labels("10", "gate .7", {**plain, "teacher_gate": 0.7}, **heavy),
-        few_labels("10", "weighed", {**plain, "teacher_weighting": "confidence"}, **heavy),
-        few_labels(
-            "10",
-            "weighed, gate .3",
-            {**plain, "teacher_weighting": "confidence", "teacher_gate": 0.3},
-            **heavy,
-        ),
-        few_labels("10", "narrow", {"teacher_gate": 0.5}, **heavy),
-        few_labels("10", "coordinates", {**GATE, "teacher_shape": "gaussian"}, **heavy),
-        few_labels(
-            "10",
-            "coordinates, weighed",
-            {**plain, "teacher_shape": "gaussian", "teacher_weighting": "confidence"},
-            **heavy,
+        few_labels("10", "screened, none", short),
+        *(
+            few_labels("10", f"screened, {name}", {**short, **changes}, targets="heavy")
+            for name, changes in ways.items()
         ),
     ]
 

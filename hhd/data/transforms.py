@@ -23,11 +23,13 @@ def colour_and_cutout(
 
     Covered joints stay labelled: what hides a joint in a photograph does not move it either.
     """
-    hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV).astype(np.int16)
-    moves = [round(random.uniform(-1, 1) * delta) for delta in HSV_DELTAS]
-    hsv[..., 0] = (hsv[..., 0] + moves[0]) % 180
-    hsv[..., 1:] = np.clip(hsv[..., 1:] + moves[1:], 0, 255)
-    image = np.asarray(cv2.cvtColor(hsv.astype(np.uint8), cv2.COLOR_HSV2RGB), dtype=np.uint8)
+    hue, saturation, value = (round(random.uniform(-1, 1) * delta) for delta in HSV_DELTAS)
+    values = np.arange(256)
+    table = np.stack(
+        [(values + hue) % 180, *(np.clip(values + m, 0, 255) for m in (saturation, value))], axis=1
+    )
+    hsv = cv2.LUT(cv2.cvtColor(image, cv2.COLOR_RGB2HSV), table[None].astype(np.uint8))
+    image = np.asarray(cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB), dtype=np.uint8)
     if random.random() < HOLE_PROBABILITY:
         height, width = image.shape[:2]
         tall, wide = (round(side * random.uniform(*HOLE)) for side in (height, width))
