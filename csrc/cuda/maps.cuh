@@ -164,7 +164,7 @@ struct Source {
   HHD_DEVICE void vector(int y, int x, A (&v)[kLanes<T>]) const {
     if (plane >= 0) {
       const T* from = shared_memory<T>() + plane + y * padded + x;
-      unpack<T>(*reinterpret_cast<const Vector16*>(from), v);
+      unpack<T>(load_shared(reinterpret_cast<const Vector16*>(from)), v);
     } else if (wide) {
       unpack<T>(load(reinterpret_cast<const Vector16*>(global(y, x))), v);
     } else {
@@ -201,7 +201,7 @@ struct Sink {
   HHD_DEVICE void vector(int y, int x, const A (&v)[kLanes<T>]) const {
     if (plane >= 0) {
       T* to = shared_memory<T>() + plane + y * padded + x;
-      *reinterpret_cast<Vector16*>(to) = pack<T>(v);
+      store_shared(reinterpret_cast<Vector16*>(to), pack<T>(v));
     } else if (wide) {
       store(reinterpret_cast<Vector16*>(global(y, x)), pack<T>(v));
     } else {

@@ -62,6 +62,15 @@ HHD_EXECUTOR_UNWATCHED void store(T* p, T v, HHD_SITE) {
 }
 
 template <class T>
+HHD_DEVICE T load_shared(const T* p) {
+  return *p;
+}
+template <class T>
+HHD_DEVICE void store_shared(T* p, const T& v) {
+  *p = v;
+}
+
+template <class T>
 HHD_DEVICE void copy_async(T* shared, const T* global, HHD_SITE) {
   executor::copy_async(shared, global, 16, {file, line});
 }
