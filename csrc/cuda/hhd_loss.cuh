@@ -22,7 +22,6 @@ struct LossNumbers {
   Locating<A> locating;
   A eps;
   A inverse_unit_x, inverse_unit_y, transition;
-  A coordinate_scale, hhd_scale;
 
   LossNumbers(const LossArgs& args, const View& maps)
       : beta(Beta<A>::of(args.beta)),
@@ -30,9 +29,7 @@ struct LossNumbers {
         eps(static_cast<A>(args.eps)),
         inverse_unit_x(static_cast<A>(1 / args.unit[0])),
         inverse_unit_y(static_cast<A>(1 / args.unit[1])),
-        transition(static_cast<A>(args.transition)),
-        coordinate_scale(static_cast<A>(args.coordinate_scale)),
-        hhd_scale(static_cast<A>(args.hhd_scale)) {}
+        transition(static_cast<A>(args.transition)) {}
 };
 
 // The gradient with respect to the logits S, with e = exp(beta (S - max)):

@@ -1,6 +1,7 @@
 // Soft-argmax, coordinate loss and HHD loss of every joint, with the gradient: each map is read
 // once and its gradient written once. hhd_loss is the same without coordinates.
 #include "hhd_loss.cuh"
+#include "reduction.cuh"
 
 namespace hhd::cuda {
 namespace {
@@ -134,13 +135,6 @@ struct Weights {
   }
 };
 
-// Where the weights or the upstream gradient are tensors these four numbers are found on the
-// device: what the two terms' sums are divided by, and what their gradients are multiplied by.
-struct Scalars {
-  double denominator[2];
-  double scale[2];
-};
-
 template <class T>
 class JointLoss {
  public:
@@ -148,13 +142,13 @@ class JointLoss {
 
   // `memory`: the team's, of memory_bytes() and, where they fit, the window's cells.
   HHD_DEVICE JointLoss(const Block<T>& block, const LossViews& views, const LossArgs& args,
-                       const LossNumbers<A>& numbers, const Scalars* found, Team<A>& team,
+                       const LossNumbers<A>& numbers, const LossSums& sums, Team<A>& team,
                        Joint joint, int memory)
       : block_(block),
         views_(views),
         args_(args),
         numbers_(numbers),
-        found_(found),
+        sums_(sums),
         team_(team),
         joint_(joint),
         state_(*reinterpret_cast<JointState<A>*>(shared_memory<char>() + memory)),
@@ -169,21 +163,24 @@ class JointLoss {
   HHD_DEVICE void run() {
     const bool wants_coords = views_.coords.data != nullptr;
     const bool distils = weights().hhd != 0, has_weight = distils || weights().coordinate != 0;
-    if (!wants_coords && !distils) {
-      if (team_.thread == 0) write_terms(0, 0);
-      return write_gradient_or_zeros({}, false, false);
-    }
     const bool softmax = wants_coords || kl() || args_.normalize == Normalize::kSoftmax ||
                          args_.locate == Locate::kDebiased;
     Exponential<A> exponential{};
-    const Mass<A> mass = measure_map(exponential, softmax, distils);
-    if (wants_coords) write_coordinates(exponential, mass);
-    find_losses(exponential, mass);
-    if (views_.grad.data == nullptr) return;
+    if (wants_coords || distils) {
+      const Mass<A> mass = measure_map(exponential, softmax, distils);
+      if (wants_coords) write_coordinates(exponential, mass);
+      find_losses(exponential, mass);
+    } else if (team_.thread == 0) {
+      sums_.write(index(), {0, 0});
+      state_.has_loss = false;
+    }
     // Results may take the map's place, which others may still be looking at.
     team_.sync();
+    // Now, so that nobody waits for the count.
+    const unsigned before = team_.thread == 0 ? sums_.count(index()) : 0;
     // The second says it all; the first spares five registers.
     write_gradient_or_zeros(exponential, softmax, has_weight && state_.has_loss);
+    if (team_.warp() == 0) sums_.finish(team_.lane(), index(), before);
   }
 
  private:
@@ -279,7 +276,7 @@ class JointLoss {
     if (weights.coordinate != 0) coordinate_loss = add_coordinate_term(mass, weights.coordinate, g);
     if (distils) {
       const WindowedLoss<T> term = window_term(exponential);
-      const A scale = scale_of(1, numbers_.hhd_scale) * weights.hhd;
+      const A scale = scale_of(1) * weights.hhd;
       const bool floored = norm < numbers_.eps && has_norm(args_.normalize);
       const A divisor = args_.normalize == Normalize::kSoftmax ? mass.sum
                         : floored                              ? numbers_.eps
@@ -295,39 +292,35 @@ class JointLoss {
     state_.gradient = g;
     state_.has_loss = distils || weights.coordinate != 0;
     if (skipped) state_.student = {};  // covers nothing
-    write_terms(static_cast<double>(weights.coordinate) * static_cast<double>(coordinate_loss),
-                static_cast<double>(weights.hhd) * static_cast<double>(hhd_loss));
+    sums_.write(index(),
+                {static_cast<double>(weights.coordinate) * static_cast<double>(coordinate_loss),
+                 static_cast<double>(weights.hhd) * static_cast<double>(hhd_loss)});
   }
 
   // What a term's gradient is multiplied by.
-  HHD_DEVICE A scale_of(int term, A given) const {
-    return found_ == nullptr ? given : static_cast<A>(load(&found_->scale[term]));
+  HHD_DEVICE A scale_of(int term) const {
+    return static_cast<A>(load(&sums_.scratch().scalars->scale[term]));
   }
+
+  HHD_DEVICE int64_t index() const { return int64_t{joint_.b} * views_.logits.size[1] + joint_.k; }
 
   HHD_DEVICE A add_coordinate_term(const Mass<A>& mass, A weight, Gradient<A>& g) const {
     const Point<A> target = read_point<A>(views_.target_coords, joint_.b, joint_.k);
     const CoordinateTerm<A> term =
         coordinate_term(args_.coordinate_loss, numbers_, mass.x - finite_or_nan(target.x),
                         mass.y - finite_or_nan(target.y));
-    const A factor =
-        scale_of(0, numbers_.coordinate_scale) * weight * numbers_.beta.value / mass.sum;
+    const A factor = scale_of(0) * weight * numbers_.beta.value / mass.sum;
     g.slope_x = factor * term.slope_x;
     g.slope_y = factor * term.slope_y;
     g.constant = -(g.slope_x * mass.x + g.slope_y * mass.y);
     return term.loss;
   }
 
-  HHD_DEVICE void write_terms(double coordinate, double hhd) const {
-    const int64_t n = int64_t{joint_.b} * views_.logits.size[1] + joint_.k;
-    store(views_.coordinate_terms + n, coordinate);
-    store(views_.hhd_terms + n, hhd);
-  }
-
   const Block<T>& block_;
   const LossViews& views_;
   const LossArgs& args_;
   const LossNumbers<A>& numbers_;
-  const Scalars* const found_;
+  const LossSums& sums_;
   Team<A>& team_;
   const Joint joint_;
   JointState<A>& state_;
@@ -336,68 +329,34 @@ class JointLoss {
   const Source<T> map_;
 };
 
-HHD_DEVICE double divide(double sum, double by) { return by == 0 ? 0 : sum / by; }
-
-// Sums f(n) for n in [0, count), in one fixed order.
-template <class F>
-HHD_DEVICE double sum_of(Team<double>& team, int64_t count, const F& f) {
-  double sum[1] = {0};
-  for (int64_t n = team.thread; n < count; n += team.threads) sum[0] += f(n);
-  team.sum(sum);
-  return sum[0];
-}
-
-HHD_DEVICE double sum_of(Team<double>& team, const View& weights) {
-  const int64_t joints = weights.size[1];
-  return sum_of(team, weights.size[0] * joints, [&](int64_t n) {
-    return read<double>(weights, offset_of(weights, n / joints, n % joints));
-  });
-}
-
-// A weight view with data is summed; `given` has what else is known.
+// What comes before the joints: no joint is done, and each block finds the numbers of one term. A
+// weight view with data is summed; `given` has what else is known.
 HHD_KERNEL void HHD_LAUNCH_BOUNDS(kMaxThreads, kMinBlocks)
-    find_scalars(View weight, View teacher_weight, View grad_scale, Scalars given, Scalars* out) {
+    find_scalars(View weight, View teacher_weight, View grad_scale, Scalars given, LossSums sums,
+                 int64_t joints) {
   Team<double> team(thread_index(), block_threads());
-  if (weight.data != nullptr) given.denominator[0] = sum_of(team, weight);
-  if (teacher_weight.data != nullptr) given.denominator[1] = sum_of(team, teacher_weight);
-  if (team.thread != 0) return;
-  const double upstream = grad_scale.data != nullptr ? read<double>(grad_scale, 0) : 1;
-  for (int n = 0; n < 2; ++n) {
-    store(&out->denominator[n], given.denominator[n]);
-    store(&out->scale[n], divide(given.scale[n] * upstream, given.denominator[n]));
+  const Scratch scratch = sums.scratch();
+  const int term = static_cast<int>(block_index());
+  const View weights = term == 0 ? weight : teacher_weight;
+  double by = term == 0 ? given.denominator[0] : given.denominator[1];
+  if (weights.data != nullptr) by = sum_of(team, weights);
+  if (team.thread == 0) {
+    const double upstream = grad_scale.data != nullptr ? read<double>(grad_scale, 0) : 1;
+    const double scale = (term == 0 ? given.scale[0] : given.scale[1]) * upstream;
+    store(&scratch.scalars->denominator[term], by);
+    store(&scratch.scalars->scale[term], divide(scale, by));
   }
-}
-
-HHD_DEVICE void write_number(const View& v, double x) {
-  if (v.data == nullptr) return;
-  if (v.dtype == DType::kFloat64) {
-    store(elements<double>(v, 0), x);
-  } else {
-    store(elements<float>(v, 0), static_cast<float>(x));
+  if (term != 0) return;
+  for (int64_t n = team.thread; n <= batches_of(joints); n += team.threads) {
+    store(scratch.done + n, 0u);
   }
-}
-
-// The joints' terms become the losses, `weight` those of the two terms.
-HHD_KERNEL void HHD_LAUNCH_BOUNDS(kMaxThreads, kMinBlocks)
-    reduce_terms(const double* coordinate_terms, const double* hhd_terms, int64_t count,
-                 double coordinate_weight, double hhd_weight, Scalars given, const Scalars* found,
-                 View loss, View coordinate_loss, View hhd_loss) {
-  Team<double> team(thread_index(), block_threads());
-  const auto term = [&](const double* terms, int n) {
-    const double sum = sum_of(team, count, [&](int64_t i) { return load(terms + i); });
-    return divide(sum, found != nullptr ? load(&found->denominator[n]) : given.denominator[n]);
-  };
-  const double coordinate = term(coordinate_terms, 0), hhd = term(hhd_terms, 1);
-  if (team.thread != 0) return;
-  write_number(loss, coordinate_weight * coordinate + hhd_weight * hhd);
-  write_number(coordinate_loss, coordinate);
-  write_number(hhd_loss, hhd);
+  if (joints == 0 && team.thread == 0) sums.write_losses(0, 0);
 }
 
 template <class T>
 HHD_KERNEL void HHD_LAUNCH_BOUNDS(kMaxThreads, kMinBlocks)
     joint_loss_kernel(Plan plan, LossViews views, LossArgs args,
-                      LossNumbers<Accumulator<T>> numbers, const Scalars* found) {
+                      LossNumbers<Accumulator<T>> numbers, LossSums sums) {
   using A = Accumulator<T>;
   const Block<T> block(plan, views.logits);
   // A joint that counts for nothing need not be read.
@@ -406,13 +365,13 @@ HHD_KERNEL void HHD_LAUNCH_BOUNDS(kMaxThreads, kMinBlocks)
   if (needed) block.stage(views.logits, plan.wide_in, narrow<T>(-kInfinity<A>));
   barrier();
   block.each_map([&](Team<A>& team, Joint joint, int memory) {
-    JointLoss<T>(block, views, args, numbers, found, team, joint, memory).run();
+    JointLoss<T>(block, views, args, numbers, sums, team, joint, memory).run();
   });
   if (views.grad.data != nullptr) block.flush(views.grad);
 }
 
 template <class T>
-void launch_joint_loss(const LossViews& views, const LossArgs& args, const Scalars* found,
+void launch_joint_loss(const LossViews& views, const LossArgs& args, const LossSums& sums,
                        Stream stream) {
   using A = Accumulator<T>;
   const View* grad = views.grad.data != nullptr ? &views.grad : nullptr;
@@ -421,37 +380,28 @@ void launch_joint_loss(const LossViews& views, const LossArgs& args, const Scala
                 JointLoss<T>::memory_bytes());
   const LossNumbers<A> numbers(args, views.logits);
   launch(joint_loss_kernel<T>, plan.blocks, plan.threads, plan.shared_bytes, stream, plan, views,
-         args, numbers, found);
+         args, numbers, sums);
 }
 
 }  // namespace
 
+int64_t loss_scratch_bytes(int64_t joints) { return Scratch::bytes(joints); }
+
 void joint_loss(const LossViews& views, const LossArgs& args, const LossReduction& reduction,
                 Stream stream) {
-  constexpr int64_t kMean = 0;
   const int64_t b = views.logits.size[0], joints = b * views.logits.size[1];
-  const bool official = reduction.kind != kMean;
-  Scalars given{{static_cast<double>(joints), static_cast<double>(official ? b : joints)},
-                {args.coordinate_scale, args.hhd_scale}};
+  const bool official = reduction.kind == LossReduction::kOfficial;
+  const Scalars given{{static_cast<double>(joints), static_cast<double>(official ? b : joints)},
+                      {args.coordinate_scale, args.hhd_scale}};
+  const LossSums sums(reduction, joints, args.coordinate_scale, args.hhd_scale);
   // The weights count before any joint is skipped.
   const View weight = official ? View{} : views.weight;
   const View teacher_weight = official ? View{} : views.teacher_weight;
-  Scalars* found = nullptr;
-  if (weight.data != nullptr || teacher_weight.data != nullptr ||
-      reduction.grad_scale.data != nullptr) {
-    found = reinterpret_cast<Scalars*>(reduction.scalars);
-    launch(find_scalars, 1, kMaxThreads, kScratchBytes, stream, weight, teacher_weight,
-           reduction.grad_scale, given, found);
-  }
-  LossArgs scaled = args;
-  scaled.coordinate_scale = given.denominator[0] == 0 ? 0 : args.coordinate_scale / joints;
-  scaled.hhd_scale = given.denominator[1] == 0 ? 0 : args.hhd_scale / given.denominator[1];
-  with_type(views.logits.dtype, [&](auto stored) {
-    launch_joint_loss<decltype(stored)>(views, scaled, found, stream);
-  });
-  launch(reduce_terms, 1, kMaxThreads, kScratchBytes, stream, views.coordinate_terms,
-         views.hhd_terms, joints, args.coordinate_scale, args.hhd_scale, given, found,
-         reduction.loss, reduction.coordinate_loss, reduction.hhd_loss);
+  constexpr int kTerms = 2;
+  launch(find_scalars, kTerms, kMaxThreads, kScratchBytes, stream, weight, teacher_weight,
+         reduction.grad_scale, given, sums, joints);
+  with_type(views.logits.dtype,
+            [&](auto stored) { launch_joint_loss<decltype(stored)>(views, args, sums, stream); });
 }
 
 }  // namespace hhd::cuda

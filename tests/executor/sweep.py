@@ -46,6 +46,13 @@ def dark(kernels: Kernels) -> None:
         ops.check("dark", found, oracle.locate_teacher(values, "dark", blur_kernel=taps), "float32")
 
 
+def many(kernels: Kernels) -> None:
+    """More joints than are added up at once."""
+    for seed in range(3):
+        at = cases.Setting(seed, (1, 300, 1, 2), "float32", "contiguous")
+        joint_loss(kernels, at, FORMS[0])
+
+
 def refuse(kernels: Kernels) -> None:
     """What the launchers do not take, they say."""
     one = np.ones((1, 1, 2, 2))
@@ -81,7 +88,7 @@ def main(library: Path) -> None:
     for at, form in zip(cases.some(len(FORMS), SHAPES), FORMS, strict=True):
         attempt(joint_loss, kernels, at, form)
     report(joint_loss.__name__)
-    for once in (dark, refuse):
+    for once in (many, dark, refuse):
         once(kernels)
     for sweep, count in SWEEPS:
         for at in cases.some(count, SHAPES):
