@@ -139,11 +139,11 @@ HHD_DEVICE void store(T* p, T v) {
 
 // Adds one to a counter in global memory and returns what it held. Whoever learns from it that
 // others have counted, and then calls see_counted(), sees what they wrote before.
+HHD_DEVICE void see_counted() { asm volatile("fence.acq_rel.gpu;" ::: "memory"); }
 HHD_DEVICE unsigned count_up(unsigned* counter) {
-  __threadfence();
+  see_counted();  // the same fence releases
   return atomicAdd(counter, 1u);
 }
-HHD_DEVICE void see_counted() { __threadfence(); }
 
 // Sixteen bytes of shared memory, aligned to as much, in one instruction.
 template <class T>

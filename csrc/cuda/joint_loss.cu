@@ -1,5 +1,6 @@
 // Soft-argmax, coordinate loss and HHD loss of every joint, with the gradient: each map is read
 // once and its gradient written once. hhd_loss is the same without coordinates.
+#include "held.cuh"
 #include "hhd_loss.cuh"
 #include "reduction.cuh"
 
@@ -50,69 +51,107 @@ HHD_DEVICE A norm_slope(Normalize kind, A s, A inverse_norm) {
 
 // The gradient of one map. Vectors beside the window's pixels are the bulk, and simple; pixels of
 // vectors that the window touches are then done one by one.
-template <class T>
-HHD_DEVICE void write_gradient(const Team<Accumulator<T>>& team, const Source<T>& map,
-                               const Strips& strips, const Sink<T>& sink,
-                               const JointState<Accumulator<T>>& state, bool softmax,
-                               const Exponential<Accumulator<T>>& exponential, Normalize kind,
-                               const WindowedLoss<T>& term) {
+template <class T, bool kEveryday>
+class GradientWriter {
+ public:
   using A = Accumulator<T>;
-  const Gradient<A>& g = state.gradient;
-  const Exponential<A> rest{g.rest_top, exponential.beta};
-  const A slope_x = g.slope_x, slope_y = g.slope_y, constant = g.constant;
-  // What does not enter must not meet the logits: 0 times infinity is NaN.
-  const bool has_rest = g.rest_pull != 0, has_norm = g.linear != 0;
-  const int top = state.student.y.first(), bottom = state.student.y.last();
-  const int first = state.student.x.first(), last = state.student.x.last();
-  strips.each([&](int x) {
-    const bool touches = x < last && x + kLanes<T> > first;
-    const A along = constant + g.uncovered + slope_x * static_cast<A>(x);
-    strips.each_row([&](int y) {
-      if (touches && y >= top && y < bottom) return;
-      A s[kLanes<T>], v[kLanes<T>];
-      map.vector(y, x, s);
-      if (softmax) {
-        const A at = along + slope_y * static_cast<A>(y);
-        for (int i = 0; i < kLanes<T>; ++i) {
-          v[i] = exponential(s[i]) * (at + slope_x * static_cast<A>(i));
+
+  HHD_DEVICE GradientWriter(const Source<T, kEveryday>& map, const Sink<T, kEveryday>& sink,
+                            const JointState<A, kEveryday>& state, bool softmax,
+                            const Exponential<A>& exponential, Normalize kind,
+                            const WindowedLoss<T, kEveryday>& term)
+      : map_(map),
+        sink_(sink),
+        state_(state),
+        softmax_(kEveryday || softmax),
+        exponential_(exponential),
+        kind_(kind),
+        term_(term),
+        g_(state.gradient),
+        rest_{g_.rest_top, exponential.beta},
+        top_(state.student.y.first()),
+        bottom_(state.student.y.last()),
+        first_(state.student.x.first()),
+        last_(state.student.x.last()) {}
+
+  HHD_DEVICE void write(const Team<A>& team, const Strips& strips) const {
+    const A slope_x = g_.slope_x, slope_y = g_.slope_y, constant = g_.constant;
+    strips.each([&](int x) {
+      const bool touches = x < last_ && x + kLanes<T> > first_;
+      const A along = constant + g_.uncovered + slope_x * static_cast<A>(x);
+      strips.each_row([&](int y) {
+        if (touches && y >= top_ && y < bottom_) return;
+        A s[kLanes<T>], v[kLanes<T>];
+        map_.vector(y, x, s);
+        if (softmax_) {
+          const A at = along + slope_y * static_cast<A>(y);
+          for (int i = 0; i < kLanes<T>; ++i) {
+            v[i] = exponential_(s[i]) * (at + slope_x * static_cast<A>(i));
+          }
+        } else {
+          for (int i = 0; i < kLanes<T>; ++i) v[i] = constant;
         }
-      } else {
-        for (int i = 0; i < kLanes<T>; ++i) v[i] = constant;
-      }
-      if (has_rest) {
-        for (int i = 0; i < kLanes<T>; ++i) v[i] += g.rest_pull * rest(s[i]);
-      }
-      if (has_norm) {
-        for (int i = 0; i < kLanes<T>; ++i) {
-          v[i] += g.linear * norm_slope(kind, s[i], state.inverse_divisor);
+        if (has_rest()) {
+          for (int i = 0; i < kLanes<T>; ++i) v[i] += g_.rest_pull * rest_(s[i]);
         }
-      }
-      sink.vector(y, x, v);
+        if (has_norm()) {
+          for (int i = 0; i < kLanes<T>; ++i) {
+            v[i] += g_.linear * norm_slope(kind_, s[i], state_.inverse_divisor);
+          }
+        }
+        sink_.vector(y, x, v);
+      });
     });
-  });
-
-  const int left = first / kLanes<T> * kLanes<T>;
-  const int right = min_of((last + kLanes<T> - 1) / kLanes<T> * kLanes<T>, map.width);
-  const int columns = right - left;
-#pragma unroll 1
-  for (int n = team.thread; n < (bottom - top) * columns; n += team.threads) {
-    const int y = top + n / columns, x = left + n % columns;
-    const A s = map.at(y, x), open = 1 - state.student.y.cover(y) * state.student.x.cover(x);
-    A v = constant;
-    if (softmax) {
-      const A at = constant + slope_y * static_cast<A>(y) + slope_x * static_cast<A>(x);
-      v = exponential(s) * (at + g.uncovered * open);
-    }
-    // A covered pixel may lie so far above the rest's top that its exponential overflows.
-    if (has_rest && open > 0) v += g.rest_pull * open * rest(s);
-    if (has_norm) v += g.linear * norm_slope(kind, s, state.inverse_divisor);
-    if (x >= first && x < last) v += term.gradient(y, x, s);
-    sink.element(y, x, v);
+    write_touched(team);
   }
-}
 
-template <class T>
-HHD_DEVICE void write_zeros(const Strips& strips, const Sink<T>& sink) {
+  // The same of exponentials that are held; of a rest that has a top of its own there are none.
+  HHD_DEVICE void write(const Team<A>& team, const Strips& strips, const Held<T>& held) const {
+    if (has_rest()) return write(team, strips);
+    held.write(sink_, state_.student, g_.constant + g_.uncovered, g_.slope_x, g_.slope_y);
+    write_touched(team);
+  }
+
+ private:
+  // What does not enter must not meet the logits: 0 times infinity is NaN.
+  HHD_DEVICE bool has_rest() const { return g_.rest_pull != 0; }
+  HHD_DEVICE bool has_norm() const { return !kEveryday && g_.linear != 0; }
+
+  HHD_DEVICE void write_touched(const Team<A>& team) const {
+    const int left = first_ / kLanes<T> * kLanes<T>;
+    const int right = min_of((last_ + kLanes<T> - 1) / kLanes<T> * kLanes<T>, map_.width);
+    const int columns = right - left;
+#pragma unroll 1
+    for (int n = team.thread; n < (bottom_ - top_) * columns; n += team.threads) {
+      const int y = top_ + n / columns, x = left + n % columns;
+      const A s = map_.at(y, x), open = 1 - state_.student.y.cover(y) * state_.student.x.cover(x);
+      A v = g_.constant;
+      if (softmax_) {
+        const A at = g_.constant + g_.slope_y * static_cast<A>(y) + g_.slope_x * static_cast<A>(x);
+        v = exponential_(s) * (at + g_.uncovered * open);
+      }
+      // A covered pixel may lie so far above the rest's top that its exponential overflows.
+      if (has_rest() && open > 0) v += g_.rest_pull * open * rest_(s);
+      if (has_norm()) v += g_.linear * norm_slope(kind_, s, state_.inverse_divisor);
+      if (x >= first_ && x < last_) v += term_.gradient(y, x, s);
+      sink_.element(y, x, v);
+    }
+  }
+
+  const Source<T, kEveryday>& map_;
+  const Sink<T, kEveryday>& sink_;
+  const JointState<A, kEveryday>& state_;
+  const bool softmax_;
+  const Exponential<A>& exponential_;
+  const Normalize kind_;
+  const WindowedLoss<T, kEveryday>& term_;
+  const Gradient<A>& g_;
+  const Exponential<A> rest_;
+  const int top_, bottom_, first_, last_;
+};
+
+template <class T, bool kWide>
+HHD_DEVICE void write_zeros(const Strips& strips, const Sink<T, kWide>& sink) {
   strips.each_vector([&](int y, int x) {
     const Accumulator<T> zero[kLanes<T>] = {};
     sink.vector(y, x, zero);
@@ -135,7 +174,7 @@ struct Weights {
   }
 };
 
-template <class T>
+template <class T, bool kEveryday>
 class JointLoss {
  public:
   using A = Accumulator<T>;
@@ -151,13 +190,13 @@ class JointLoss {
         sums_(sums),
         team_(team),
         joint_(joint),
-        state_(*reinterpret_cast<JointState<A>*>(shared_memory<char>() + memory)),
+        state_(*reinterpret_cast<JointState<A, kEveryday>*>(shared_memory<char>() + memory)),
         cells_(block.plan.cells_on_chip ? memory + static_cast<int>(memory_bytes()) : -1),
         strips_(block.strips(team.thread, team.threads)),
-        map_(block.source(views.logits, block.plan.wide_in, joint)) {}
+        map_(block.template source<kEveryday>(views.logits, block.plan.wide_in, joint)) {}
 
   HHD_HOST_DEVICE static constexpr int64_t memory_bytes() {
-    return (sizeof(JointState<A>) + 15) / 16 * 16;
+    return (sizeof(JointState<A, kEveryday>) + 15) / 16 * 16;
   }
 
   HHD_DEVICE void run() {
@@ -179,7 +218,31 @@ class JointLoss {
     // Now, so that nobody waits for the count.
     const unsigned before = team_.thread == 0 ? sums_.count(index()) : 0;
     // The second says it all; the first spares five registers.
-    write_gradient_or_zeros(exponential, softmax, has_weight && state_.has_loss);
+    write_gradient(exponential, softmax, has_weight && state_.has_loss,
+                   [&](const auto& writer) { writer.write(team_, strips_); });
+    if (team_.warp() == 0) sums_.finish(team_.lane(), index(), before);
+  }
+
+  // The same for a map that registers hold.
+  HHD_DEVICE void run_held() {
+    const bool wants_coords = views_.coords.data != nullptr;
+    const bool needed = wants_coords || weights().hhd != 0;
+    Held<T> held(strips_);
+    Exponential<A> exponential{};
+    if (needed) {
+      held.ask(map_);
+      place_windows();
+      exponential = {team_.max(held.settle(map_)), numbers_.beta};
+      const Mass<A> mass = held.measure(team_, exponential, state_.student);
+      if (wants_coords) write_coordinates(exponential, mass);
+      find_losses(exponential, mass);
+    } else if (team_.thread == 0) {
+      sums_.write(index(), {0, 0});
+    }
+    team_.sync();
+    const unsigned before = team_.thread == 0 ? sums_.count(index()) : 0;
+    write_gradient(exponential, true, needed && state_.has_loss,
+                   [&](const auto& writer) { writer.write(team_, strips_, held); });
     if (team_.warp() == 0) sums_.finish(team_.lane(), index(), before);
   }
 
@@ -187,20 +250,39 @@ class JointLoss {
   // Read again rather than kept.
   HHD_DEVICE Weights<A> weights() const { return Weights<A>::of(views_, joint_.b, joint_.k); }
 
-  HHD_DEVICE bool kl() const { return args_.divergence == Divergence::kKl; }
+  HHD_DEVICE bool kl() const { return kEveryday || args_.divergence == Divergence::kKl; }
 
-  HHD_DEVICE WindowedLoss<T> window_term(const Exponential<A>& exponential) const {
+  HHD_DEVICE WindowedLoss<T, kEveryday> window_term(const Exponential<A>& exponential) const {
     return {map_,     exponential, state_,          views_.windows, joint_.b,
             joint_.k, kl(),        args_.normalize, cells_};
   }
 
-  HHD_DEVICE void write_gradient_or_zeros(const Exponential<A>& exponential, bool softmax,
-                                          bool has_loss) const {
+  // By what `write` does with a gradient's writer, or zeros.
+  template <class Write>
+  HHD_DEVICE void write_gradient(const Exponential<A>& exponential, bool softmax, bool has_loss,
+                                 const Write& write) const {
     if (views_.grad.data == nullptr) return;
-    const Sink<T> sink = block_.sink(views_.grad, joint_);
+    const auto sink = block_.template sink<kEveryday>(views_.grad, joint_);
     if (!has_loss) return write_zeros(strips_, sink);
-    write_gradient(team_, map_, strips_, sink, state_, softmax, exponential, args_.normalize,
-                   window_term(exponential));
+    const WindowedLoss<T, kEveryday> term = window_term(exponential);
+    write(GradientWriter<T, kEveryday>(map_, sink, state_, softmax, exponential, args_.normalize,
+                                       term));
+  }
+
+  // Both windows at the teacher's centre, an axis a thread; for all to see after the next barrier.
+  HHD_DEVICE void place_windows() {
+    if (team_.thread > 1) return;
+    const bool down = team_.thread == 0;
+    Axis<A, kEveryday> axis{};  // covers nothing
+    if (weights().hhd != 0) {
+      const Point<A> t = read_point<A>(views_.centers, joint_.b, joint_.k);
+      const Window& window = args_.window;
+      axis = place_axis<kEveryday>(down ? t.y : t.x, down ? window.height : window.width,
+                                   down ? block_.height : block_.width, window.sampling,
+                                   window.border);
+    }
+    (down ? state_.student.y : state_.student.x) = axis;
+    (down ? state_.teacher.y : state_.teacher.x) = axis;
   }
 
   // Puts the student's window at a centre, for all to see.
@@ -267,15 +349,18 @@ class JointLoss {
     A norm = 1;
     if (distils && kl()) {
       rest = measure_rest(team_, map_, strips_, exponential, state_.student, mass.rest);
-    } else if (distils && has_norm(args_.normalize)) {
-      norm = find_norm(team_, map_, strips_, args_.normalize);
+    }
+    if constexpr (!kEveryday) {
+      if (distils && !kl() && has_norm(args_.normalize)) {
+        norm = find_norm(team_, map_, strips_, args_.normalize);
+      }
     }
     if (team_.warp() != 0) return;
     Gradient<A> g;
     A coordinate_loss = 0, hhd_loss = 0;
     if (weights.coordinate != 0) coordinate_loss = add_coordinate_term(mass, weights.coordinate, g);
     if (distils) {
-      const WindowedLoss<T> term = window_term(exponential);
+      const WindowedLoss<T, kEveryday> term = window_term(exponential);
       const A scale = scale_of(1) * weights.hhd;
       const bool floored = norm < numbers_.eps && has_norm(args_.normalize);
       const A divisor = args_.normalize == Normalize::kSoftmax ? mass.sum
@@ -323,10 +408,10 @@ class JointLoss {
   const LossSums& sums_;
   Team<A>& team_;
   const Joint joint_;
-  JointState<A>& state_;
+  JointState<A, kEveryday>& state_;
   const int cells_;
   const Strips strips_;
-  const Source<T> map_;
+  const Source<T, kEveryday> map_;
 };
 
 // What comes before the joints: no joint is done, and each block finds the numbers of one term. A
@@ -365,9 +450,31 @@ HHD_KERNEL void HHD_LAUNCH_BOUNDS(kMaxThreads, kMinBlocks)
   if (needed) block.stage(views.logits, plan.wide_in, narrow<T>(-kInfinity<A>));
   barrier();
   block.each_map([&](Team<A>& team, Joint joint, int memory) {
-    JointLoss<T>(block, views, args, numbers, sums, team, joint, memory).run();
+    JointLoss<T, false>(block, views, args, numbers, sums, team, joint, memory).run();
   });
   if (views.grad.data != nullptr) block.flush(views.grad);
+}
+
+// Of 72 registers a thread a multiprocessor has room for nine blocks of 96 threads.
+inline constexpr int kHeldThreads = 224, kHeldBlocks = 4;
+
+// The everyday case: a divergence of whole pixels' cells at the teacher's centre, of maps that are
+// whole vectors.
+template <class T>
+HHD_KERNEL void HHD_LAUNCH_BOUNDS(kHeldThreads, kHeldBlocks)
+    held_joint_loss_kernel(Plan plan, LossViews views, LossArgs args,
+                           LossNumbers<Accumulator<T>> numbers, LossSums sums) {
+  const Block<T> block(plan, views.logits);
+  Team<Accumulator<T>> team(thread_index(), block_threads());
+  JointLoss<T, true>(block, views, args, numbers, sums, team, block.first(), kScratchBytes)
+      .run_held();
+}
+
+bool is_everyday(const Plan& plan, const LossViews& views, const LossArgs& args) {
+  return args.divergence == Divergence::kKl && args.locate == Locate::kPeak &&
+         args.window.sampling == Sampling::kNearest && plan.staged && plan.cells_on_chip &&
+         !plan.grouped && plan.wide_in && (views.grad.data == nullptr || plan.wide_out) &&
+         plan.threads <= kHeldThreads && views.logits.dtype != DType::kFloat64;
 }
 
 template <class T>
@@ -376,11 +483,15 @@ void launch_joint_loss(const LossViews& views, const LossArgs& args, const LossS
   using A = Accumulator<T>;
   const View* grad = views.grad.data != nullptr ? &views.grad : nullptr;
   const Plan plan =
-      plan_maps(views.logits, grad, sizeof(T), 1, WindowedLoss<T>::cells_bytes(args.window),
-                JointLoss<T>::memory_bytes());
+      plan_maps(views.logits, grad, sizeof(T), 1, WindowedLoss<T, false>::cells_bytes(args.window),
+                JointLoss<T, false>::memory_bytes());
   const LossNumbers<A> numbers(args, views.logits);
-  launch(joint_loss_kernel<T>, plan.blocks, plan.threads, plan.shared_bytes, stream, plan, views,
-         args, numbers, sums);
+  auto kernel = joint_loss_kernel<T>;
+  if constexpr (!std::is_same_v<T, double>) {
+    if (is_everyday(plan, views, args)) kernel = held_joint_loss_kernel<T>;
+  }
+  launch(kernel, plan.blocks, plan.threads, plan.shared_bytes, stream, plan, views, args, numbers,
+         sums);
 }
 
 }  // namespace

@@ -28,7 +28,7 @@ PATHS = [
 SEVERAL_WARPS = [path for path in PATHS if path[0][2] == 40]
 L2, SOFTMAX, L1_POSITIVE = 2, 3, 4
 SSE, KL = 0, 1
-PUBLISHED, DEBIASED = 1, 2
+PEAK, PUBLISHED, DEBIASED = 0, 1, 2
 BILINEAR = 1
 MIRROR, SKIP = 0, 2
 DARK = 1
@@ -74,6 +74,7 @@ def bodies(
 
     return [
         partial(loss, SOFTMAX, KL, DEBIASED, BILINEAR, MIRROR, setup.weight + 1),
+        partial(loss, SOFTMAX, KL, PEAK, 0, MIRROR, half + 1),  # a map in registers, if it may be
         partial(loss, L2, SSE, PUBLISHED, 0, MIRROR, half + 1),
         partial(loss, SOFTMAX, KL, PUBLISHED, 0, MIRROR, bfloat16),  # some joints do not distil
         *(
