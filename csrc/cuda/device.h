@@ -121,6 +121,7 @@ HHD_DEVICE void await_copies() {
 template <class T>
 HHD_DEVICE T load(const T* p) {
   static_assert(sizeof(T) <= 16 && (sizeof(T) & (sizeof(T) - 1)) == 0, "one access");
+  __builtin_assume(__isGlobal(p));  // the compiler does not follow every pointer to its origin
   if constexpr (sizeof(T) == 16) {
     return detail::load_16(p);
   } else {
@@ -130,6 +131,7 @@ HHD_DEVICE T load(const T* p) {
 template <class T>
 HHD_DEVICE void store(T* p, T v) {
   static_assert(sizeof(T) <= 16 && (sizeof(T) & (sizeof(T) - 1)) == 0, "one access");
+  __builtin_assume(__isGlobal(p));
   if constexpr (sizeof(T) == 16) {
     *reinterpret_cast<uint4*>(p) = detail::bits_as<uint4>(v);
   } else {

@@ -1,9 +1,11 @@
 """The CUDA kernels' budgets: section [cuda] of tests/compile_budgets.toml.
 
 A table a kernel, a line an architecture: registers a thread, and bytes of stack, where spilled ones
-lie. `cd tests && python -m cuda_kernels.compile --write` makes them anew.
+lie; and what machine_code.py reads. In tests/, `python -m cuda_kernels.compile --write` makes the
+first two anew, `python -m cuda_kernels.machine_code --write` the others.
 """
 
+import re
 import sys
 from pathlib import Path
 
@@ -12,6 +14,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+ARCHITECTURES = ["sm_80", "sm_90", "sm_100", "sm_120"]
 Figures = dict[str, int]
 FILE = Path(__file__).resolve().parents[1] / "compile_budgets.toml"
 
@@ -20,6 +23,22 @@ def read() -> dict[str, dict[str, Figures]]:
     """Figures by kernel and architecture."""
     budgets: dict[str, dict[str, Figures]] = tomllib.loads(FILE.read_text())["cuda"]
     return budgets
+
+
+def write(found: dict[str, dict[str, Figures]]) -> None:
+    """Replace the [cuda] tables but for the figures that were not found, and nothing else."""
+    known = read()
+    tables = re.split(r"^(?=\[)", FILE.read_text(), flags=re.MULTILINE)
+    kept = "".join(table for table in tables if not table.startswith("[cuda"))
+    new = []
+    for kernel, by_architecture in sorted(found.items()):
+        lines = [f'[cuda."{kernel}"]']
+        for name in ARCHITECTURES:
+            figures = known.get(kernel, {}).get(name, {}) | by_architecture[name]
+            values = ", ".join(f"{key} = {n}" for key, n in figures.items())
+            lines.append(f"{name} = {{ {values} }}")
+        new.append("\n".join(lines))
+    FILE.write_text("\n\n".join([*new, kept.strip()]).strip() + "\n")
 
 
 def over_budget(

@@ -18,14 +18,12 @@ import sys
 from pathlib import Path
 
 import commands
+from cuda_kernels import budgets
+from cuda_kernels.budgets import ARCHITECTURES, Figures
 
 ROOT = Path(__file__).resolve().parents[2]
-BUDGETS = ROOT / "tests" / "compile_budgets.toml"
 OWN = ROOT / "build" / "cuda"
-ARCHITECTURES = ["sm_80", "sm_90", "sm_100", "sm_120"]
 TYPES = {"f": "float32", "d": "float64", "Float16": "float16", "BFloat16": "bfloat16"}
-
-Figures = dict[str, int]
 
 
 def _nvcc() -> str | None:
@@ -34,7 +32,7 @@ def _nvcc() -> str | None:
     return found
 
 
-def _cuobjdump() -> str | None:
+def cuobjdump() -> str | None:
     """The toolkit's, or the one that comes with Triton."""
     spec = importlib.util.find_spec("triton")
     if spec is not None and spec.origin is not None:
@@ -49,7 +47,7 @@ def why_not() -> str | None:
     """Why the kernels cannot be compiled here; None where they can."""
     if _nvcc() is None:
         return "no nvcc where setup.py looks for it"
-    if _cuobjdump() is None:
+    if cuobjdump() is None:
         return "no cuobjdump: neither the CUDA toolkit's nor Triton's"
     absent = [name for name in ("cmake", "ninja") if commands.find(name) is None]
     return f"no {absent[0]}" if absent else None
@@ -103,7 +101,7 @@ def figures(objects: list[Path]) -> dict[str, dict[str, Figures]]:
     found: dict[str, dict[str, Figures]] = {}
     for path in objects:
         architecture = symbol = ""
-        for line in commands.run(_cuobjdump(), "--dump-resource-usage", path).splitlines():
+        for line in commands.run(cuobjdump(), "--dump-resource-usage", path).splitlines():
             if match := re.match(r"arch = (\w+)", line):
                 architecture = match[1]
             elif match := re.match(r"\s*Function (\S+):", line):
@@ -118,22 +116,7 @@ def figures(objects: list[Path]) -> dict[str, dict[str, Figures]]:
 
 def ptx(path: Path) -> list[str]:
     """The architectures for whose PTX an object has code, for GPUs to come."""
-    return re.findall(r"(sm_\d+)\.ptx", commands.run(_cuobjdump(), "--list-ptx", path))
-
-
-def write(found: dict[str, dict[str, Figures]]) -> None:
-    """Replace the [cuda] tables of the budgets, and nothing else of that file."""
-    text = BUDGETS.read_text() if BUDGETS.exists() else ""
-    tables = re.split(r"^(?=\[)", text, flags=re.MULTILINE)
-    kept = "".join(table for table in tables if not table.startswith("[cuda"))
-    new = []
-    for kernel, by_architecture in sorted(found.items()):
-        lines = [f'[cuda."{kernel}"]']
-        for name in ARCHITECTURES:
-            values = ", ".join(f"{key} = {n}" for key, n in by_architecture[name].items())
-            lines.append(f"{name} = {{ {values} }}")
-        new.append("\n".join(lines))
-    BUDGETS.write_text("\n\n".join([*new, kept.strip()]).strip() + "\n")
+    return re.findall(r"(sm_\d+)\.ptx", commands.run(cuobjdump(), "--list-ptx", path))
 
 
 def main() -> None:
@@ -147,7 +130,7 @@ def main() -> None:
         for name, of in by_architecture.items():
             print(f"{kernel:38} {name:7} {of['registers']:4} registers {of['stack']:5} stack")
     if options.write:
-        write(found)
+        budgets.write(found)
 
 
 if __name__ == "__main__":
