@@ -1,8 +1,8 @@
 """`python -m benchmarks.accuracy STAGE... --data D --work W`: what is left of the study's stages.
 
 Each run is a process of its own; a run that was stopped goes on where it was, and one that has its
-JSON in the results is done. `split` writes the annotation files; `report` makes docs/results.md of
-the JSON alone.
+JSON in the results is done. `split` writes the annotation files, `freeze` chooses from the
+screening's results, and `report` makes docs/results.md of the JSON alone.
 """
 
 import argparse
@@ -13,6 +13,7 @@ import sys
 import time
 from pathlib import Path
 
+from benchmarks.accuracy.freeze import freeze
 from benchmarks.accuracy.jobs import Job, jobs_of, row_named, start
 from benchmarks.accuracy.place import Place
 from benchmarks.accuracy.rows import HERE, STAGES
@@ -26,7 +27,7 @@ GRACE = 20
 
 def parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.accuracy", description=__doc__)
-    parser.add_argument("stages", nargs="+", choices=("split", *STAGES, "report"))
+    parser.add_argument("stages", nargs="+", choices=("split", *STAGES, "freeze", "report"))
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--work", type=Path, default=Path("runs/accuracy"))
     parser.add_argument("--results", type=Path, default=HERE / "results")
@@ -86,6 +87,8 @@ def main(arguments: list[str]) -> int:
                 return Terminated.status
         return 0
     make_split(place.data, place.work / "annotations")
+    if "freeze" in options.stages:
+        freeze(place)
     stages = [stage for stage in options.stages if stage in STAGES]
     own = ["--data", place.data, "--work", place.work, "--results", place.results]
     own += ["--device", options.device]
