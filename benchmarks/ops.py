@@ -135,9 +135,7 @@ SOFT_ARGMAX_BACKWARD = Op(
 HHD_LOSS = Op("hhd_loss", 1, _hhd_forward, _without_gradient(_exact_hhd))
 HHD_LOSS_GRADIENT = Op("hhd_loss + backward", 2, _hhd_with_gradient, _exact_hhd)
 JOINT_LOSS = Op("joint_loss", 1, _joint_forward, _without_gradient(_exact_joint), box=4)
-JOINT_LOSS_AND_GRAD = Op(
-    "joint_loss_and_grad", 2, _joint_with_gradient, _exact_joint, box=4
-)
+JOINT_LOSS_AND_GRAD = Op("joint_loss_and_grad", 2, _joint_with_gradient, _exact_joint, box=4)
 JOINT_LIVE = Op("joint loss of live maps + backward", 3, _joint_live, _exact_joint, box=4)
 
 OPS = (
