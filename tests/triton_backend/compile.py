@@ -209,9 +209,10 @@ def resident(target: str, registers: int, warps: int, shared: int) -> int:
         waves = min(8, 512 // (-(-registers // 8) * 8))
         return 4 * waves // warps
     most_warps, most_blocks, memory = LIMITS[target]
-    # 65,536 registers, given out to a warp in units of 256; each block takes 1 KB for itself.
+    # 16,384 registers in each quarter, whole warps of a quarter's, given out in units of 256; each
+    # block takes 1 KB for itself.
     of_a_warp = -(-registers * 32 // 256) * 256
-    by_registers = 65536 // of_a_warp // warps
+    by_registers = 4 * (16384 // of_a_warp) // warps
     return min(most_warps // warps, most_blocks, by_registers, memory // (shared + 1024))
 
 
