@@ -71,9 +71,10 @@ class Occupancy(NamedTuple):
 def resident(gpu: Gpu, registers: int, launch: Launch) -> int:
     """How many blocks a multiprocessor holds at once."""
     warps = launch.threads // 32
-    # 65,536 registers, given out to a warp in units of 256; each block takes 1 KB for itself.
+    # 16,384 registers in each quarter, whole warps of a quarter's, given out in units of 256; each
+    # block takes 1 KB for itself.
     of_a_warp = -(-registers * 32 // 256) * 256
-    by_registers = 65536 // of_a_warp // warps
+    by_registers = 4 * (16384 // of_a_warp) // warps
     by_shared = gpu.shared // (-(-launch.shared // 128) * 128 + 1024)
     return min(gpu.warps // warps, gpu.blocks, by_registers, by_shared)
 
