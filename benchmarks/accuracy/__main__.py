@@ -2,7 +2,8 @@
 
 Each run is a process of its own; a run that was stopped goes on where it was, and one that has its
 JSON in the results is done. `split` writes the annotation files, `freeze` chooses from the
-screening's results, and `report` makes docs/results.md of the JSON alone.
+screening's results, `ship` makes the package's model of the best student, and `report` makes
+docs/results.md of the JSON alone.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from benchmarks.accuracy.jobs import Job, jobs_of, row_named, start
 from benchmarks.accuracy.place import Place
 from benchmarks.accuracy.rows import HERE, STAGES
 from benchmarks.accuracy.run import perform
+from benchmarks.accuracy.ship import ship
 from benchmarks.accuracy.split import make_split
 from hhd.train.ownership import Stop, Terminated
 
@@ -27,7 +29,7 @@ GRACE = 20
 
 def parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.accuracy", description=__doc__)
-    parser.add_argument("stages", nargs="+", choices=("split", *STAGES, "freeze", "report"))
+    parser.add_argument("stages", nargs="+", choices=("split", *STAGES, "freeze", "ship", "report"))
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--work", type=Path, default=Path("runs/accuracy"))
     parser.add_argument("--results", type=Path, default=HERE / "results")
@@ -89,6 +91,8 @@ def main(arguments: list[str]) -> int:
     make_split(place.data, place.work / "annotations")
     if "freeze" in options.stages:
         freeze(place)
+    if "ship" in options.stages:
+        ship(place)
     stages = [stage for stage in options.stages if stage in STAGES]
     own = ["--data", place.data, "--work", place.work, "--results", place.results]
     own += ["--device", options.device]
