@@ -17,6 +17,7 @@ from pathlib import Path
 from benchmarks.accuracy.freeze import freeze
 from benchmarks.accuracy.jobs import Job, jobs_of, row_named, start
 from benchmarks.accuracy.place import Place
+from benchmarks.accuracy.report import ROOT, write_report
 from benchmarks.accuracy.rows import HERE, STAGES
 from benchmarks.accuracy.run import perform
 from benchmarks.accuracy.ship import ship
@@ -91,6 +92,8 @@ def main(arguments: list[str]) -> int:
     make_split(place.data, place.work / "annotations")
     if "freeze" in options.stages:
         freeze(place)
+    if "report" in options.stages:
+        write_report(place.results, ROOT / "docs" / "results.md")
     if "ship" in options.stages:
         ship(place)
     stages = [stage for stage in options.stages if stage in STAGES]
