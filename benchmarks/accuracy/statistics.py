@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -43,8 +44,8 @@ def contrast(
     judged = np.array(first[0]["judged"])
     if any(result["judged"] != first[0]["judged"] for result in (*first, *second)):
         raise ValueError("the two rows were not evaluated on the same pictures")
-    rng = np.random.default_rng(0)
-    pictures = rng.multinomial(len(judged), np.full(len(judged), 1 / len(judged)), size=draws)
+    rng = np.random.default_rng(1)
+    pictures = _pictures(len(judged), draws)
     total = pictures @ judged
     shares = [100 * _found(rows, measure) @ pictures.T / total for rows in (first, second)]
     paired = len(first) == len(second)
@@ -54,6 +55,14 @@ def contrast(
     difference = _all(first, measure, judged) - _all(second, measure, judged)
     low, high = np.percentile(drawn, [2.5, 97.5])
     return Contrast(difference, float(low), float(high))
+
+
+@lru_cache(maxsize=2)
+def _pictures(count: int, draws: int) -> NDArray[np.float64]:
+    """How often each picture is taken, [draws, pictures]."""
+    rng = np.random.default_rng(0)
+    taken = rng.multinomial(count, np.full(count, 1 / count), size=draws)
+    return taken.astype(np.float64)
 
 
 def _found(rows: Sequence[dict[str, Any]], measure: str) -> NDArray[np.float64]:
