@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -133,6 +134,7 @@ def _values(found: Results, plots_at: str) -> dict[str, Any]:
         "environment": _environment(found),
         "unfinished": _unfinished(found),
         "integral": _integral(found),
+        "latency": _latency(),
     }
 
 
@@ -265,6 +267,24 @@ def _teachers(found: Results) -> str:
         if row.name in found:
             words = row.name.removeprefix("10 % labels, screened, ")
             lines.append(f"| {words} | {_numbers(found[row.name], 'as trained')} |")
+    return "\n".join(lines)
+
+
+def _latency() -> str:
+    """What `python -m benchmarks.latency --json benchmarks/accuracy/latency.json` measured."""
+    content = json.loads((HERE / "latency.json").read_text())
+    groups = content["seconds"]
+    decoding = [name for name in groups if name != "networks"]
+    lines = [f"| decoder, us | {' | '.join(n.removeprefix('decoding ') for n in decoding)} |"]
+    lines.append(f"|---|{'---|' * len(decoding)}")
+    for way in groups[decoding[0]]:
+        cells = [f"{1e6 * groups[name][way]:.0f}" for name in decoding]
+        lines.append(f"| {way} | {' | '.join(cells)} |")
+    lines += ["", "| network, ms | PyTorch | ONNX Runtime |", "|---|---|---|"]
+    times = groups["networks"]
+    for name in dict.fromkeys(name.rsplit(", ", 1)[0] for name in times):
+        cells = [f"{1e3 * times[f'{name}, {by}']:.1f}" for by in ("PyTorch", "ONNX Runtime")]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
