@@ -2,8 +2,8 @@
 
 Each run is a process of its own; a run that was stopped goes on where it was, and one that has its
 JSON in the results is done. `split` writes the annotation files, `freeze` chooses from the
-screening's results, `ship` makes the package's model of the best student, and `report` makes
-docs/results.md of the JSON alone.
+screening's results, `ship` makes the package's model of the best student, `alignment` measures
+where windows lead a map, and `report` makes docs/results.md of the JSON alone.
 """
 
 import argparse
@@ -14,6 +14,7 @@ import sys
 import time
 from pathlib import Path
 
+from benchmarks.accuracy.alignment import write_alignment
 from benchmarks.accuracy.freeze import freeze
 from benchmarks.accuracy.jobs import Job, jobs_of, row_named, start
 from benchmarks.accuracy.place import Place
@@ -30,7 +31,9 @@ GRACE = 20
 
 def parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.accuracy", description=__doc__)
-    parser.add_argument("stages", nargs="+", choices=("split", *STAGES, "freeze", "ship", "report"))
+    parser.add_argument(
+        "stages", nargs="+", choices=("split", *STAGES, "freeze", "ship", "alignment", "report")
+    )
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--work", type=Path, default=Path("runs/accuracy"))
     parser.add_argument("--results", type=Path, default=HERE / "results")
@@ -92,6 +95,8 @@ def main(arguments: list[str]) -> int:
     make_split(place.data, place.work / "annotations")
     if "freeze" in options.stages:
         freeze(place)
+    if "alignment" in options.stages:
+        write_alignment(place, HERE / "alignment.json")
     if "report" in options.stages:
         write_report(place.results, ROOT / "docs" / "results.md")
     if "ship" in options.stages:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from benchmarks.accuracy import plots
+from benchmarks.accuracy.alignment import AMPLITUDE_BINS, R_BINS
 from benchmarks.accuracy.place import read_result
 from benchmarks.accuracy.rows import (
     HERE,
@@ -135,6 +137,8 @@ def _values(found: Results, plots_at: str) -> dict[str, Any]:
         "unfinished": _unfinished(found),
         "integral": _integral(found),
         "latency": _latency(),
+        "alignment": _alignment(),
+        "spread": _spread_of_backgrounds(),
     }
 
 
@@ -268,6 +272,35 @@ def _teachers(found: Results) -> str:
             words = row.name.removeprefix("10 % labels, screened, ")
             lines.append(f"| {words} | {_numbers(found[row.name], 'as trained')} |")
     return "\n".join(lines)
+
+
+def _alignment() -> str:
+    """Free maps, see :mod:`benchmarks.accuracy.alignment`."""
+    lines = ["| window | coordinates x | peak | local | whole map | r | beta x amplitude |"]
+    lines.append("|---|---|---|---|---|---|---|")
+    for row in json.loads((HERE / "alignment.json").read_text())["free"]:
+        cells = [row[name] for name in ("peak", "local", "whole", "r", "amplitude")]
+        lines.append(
+            f"| {row['locate']} | {row['coordinates']:g} | {' | '.join(f'{v:.2f}' for v in cells)} |"
+        )
+    return "\n".join(lines)
+
+
+def _spread_of_backgrounds() -> str:
+    """Shares of val's joints by r and by beta times amplitude."""
+    lines = []
+    networks = json.loads((HERE / "alignment.json").read_text())["networks"]
+    for name, bins in (("r", R_BINS), ("amplitude", AMPLITUDE_BINS)):
+        ranges = [f"{low:g} to {high:g}" for low, high in pairwise(bins[:-1])]
+        title = "r" if name == "r" else "beta x amplitude"
+        lines.append(f"| {title} | {' | '.join([*ranges, f'from {bins[-2]:g}'])} |")
+        lines.append(f"|---|{'---|' * (len(bins) - 1)}")
+        for network, counts in networks.items():
+            total = sum(counts[name])
+            cells = [f"{100 * count / total:.0f} %" for count in counts[name]]
+            lines.append(f"| {network} | {' | '.join(cells)} |")
+        lines.append("")
+    return "\n".join(lines).rstrip()
 
 
 def _latency() -> str:
