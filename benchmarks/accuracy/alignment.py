@@ -116,8 +116,8 @@ def measured(logits: Tensor, truth: Tensor) -> dict[str, float]:
 
 
 def background(logits: Tensor, beta: float) -> tuple[Tensor, Tensor]:
-    """r = (1 - m) H W / (H W - n) of the mass m in the n pixels of the 7 x 7 window at the peak, and
-    beta times the peak's height above the map's median, [B, K] each."""
+    """r = (1 - m) H W / (H W - n) of the mass m in the n pixels of the 7 x 7 window at the peak,
+    and beta times the peak's height above the map's median, [B, K] each."""
     pixels_of_map = logits.shape[2] * logits.shape[3]
     peak = hk.locate_teacher(logits)
     near = torch.softmax(beta * logits.flatten(2), dim=2).view_as(logits)

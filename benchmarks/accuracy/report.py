@@ -279,10 +279,9 @@ def _alignment() -> str:
     lines = ["| window | coordinates x | peak | local | whole map | r | beta x amplitude |"]
     lines.append("|---|---|---|---|---|---|---|")
     for row in json.loads((HERE / "alignment.json").read_text())["free"]:
-        cells = [row[name] for name in ("peak", "local", "whole", "r", "amplitude")]
-        lines.append(
-            f"| {row['locate']} | {row['coordinates']:g} | {' | '.join(f'{v:.2f}' for v in cells)} |"
-        )
+        numbers = [f"{row[name]:.2f}" for name in ("peak", "local", "whole", "r", "amplitude")]
+        cells = [row["locate"], f"{row['coordinates']:g}", *numbers]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
