@@ -47,6 +47,9 @@ class Run:
     """Crops a step from each part of the data, of all processes together."""
     steps_per_epoch: int
     assessment: Assessment
+    joint_weights: Tensor | None = None
+    """By the skeleton's joints [K], also in mirrored crops, where left and right are exchanged
+    (HRNet); the two need not weigh the same, and in crowdpose14 they do not."""
     precision: str = ""
     """Of the forward pass; empty until it is chosen."""
     hhd_weight: float = 0.0

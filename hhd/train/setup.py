@@ -71,6 +71,9 @@ def set_up(recipe: Recipe, console: Console, processes: Processes) -> Run:
         assessment=build_assessment(
             recipe, skeleton, build_card(recipe, skeleton, criterion), val_data
         ),
+        joint_weights=(
+            torch.tensor(skeleton.joint_weights, device=device) if recipe.joint_weights else None
+        ),
         hhd_weight=recipe.distillation()[1],
     )
 
