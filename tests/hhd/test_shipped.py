@@ -67,12 +67,13 @@ def test_predict_takes_it_where_no_model_is_given(tmp_path, capsys):
     assert "lsp14_160.safetensors: trained on" in capsys.readouterr().out
     (row,) = json.loads((tmp_path / "predictions.json").read_text())
     height, width = read_picture(picture).shape[:2]
-    assert len(row["joints"]) == 14
-    inside = [0 <= j["x"] <= width and 0 <= j["y"] <= height for j in row["joints"]]
+    (person,) = row["people"]
+    assert len(person["joints"]) == 14
+    inside = [0 <= j["x"] <= width and 0 <= j["y"] <= height for j in person["joints"]]
     assert sum(inside) >= 12
     assert (tmp_path / f"{picture.stem}.png").is_file()
 
 
 def test_a_model_alone_is_no_picture(capsys):
     assert main(["predict", str(SHIPPED)]) == 1
-    assert "images: none is given beside the model" in capsys.readouterr().err
+    assert "pictures: none is given beside the model" in capsys.readouterr().err
