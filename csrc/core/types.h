@@ -72,7 +72,7 @@ struct LossViews {
   View grad;  // null data: no gradient
   View coords;
   View confidence;
-  double* coordinate_terms;  // [B * K] weight x loss of each joint
+  double* coordinate_terms;  // [B * K] weight x loss of each joint; the CPU's
   double* hhd_terms;         // [B * K]
 };
 
@@ -84,7 +84,7 @@ struct LossReduction {
   View loss;                  // one number each, of the accumulation type
   View coordinate_loss{};     // null data: not wanted (hhd_loss)
   View hhd_loss{};            // null data: not wanted (hhd_loss)
-  double* scalars = nullptr;  // [4] device scratch of the CUDA kernels
+  void* scratch = nullptr;    // device memory of the CUDA kernels: see cuda/launch.h
 };
 
 // The ops for one accumulation type. Each call handles units [begin, end) of the maps: a unit is

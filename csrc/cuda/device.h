@@ -74,6 +74,14 @@ HHD_DEVICE To bits_as(const From& from) {
   return to;
 }
 
+// The words are a value of their own: a memcpy from memory would not know how that is aligned, and
+// read bytes.
+template <class T>
+HHD_DEVICE T load_16(const T* p) {
+  const uint4 words = *reinterpret_cast<const uint4*>(p);
+  return bits_as<T>(words);
+}
+
 }  // namespace detail
 
 // The value of lane `lane`, or of the lane whose number differs in the bits `lanes`. `mask` names
@@ -114,7 +122,7 @@ template <class T>
 HHD_DEVICE T load(const T* p) {
   static_assert(sizeof(T) <= 16 && (sizeof(T) & (sizeof(T) - 1)) == 0, "one access");
   if constexpr (sizeof(T) == 16) {
-    return detail::bits_as<T>(*reinterpret_cast<const uint4*>(p));
+    return detail::load_16(p);
   } else {
     return *p;
   }
@@ -127,6 +135,29 @@ HHD_DEVICE void store(T* p, T v) {
   } else {
     *p = v;
   }
+}
+
+// Adds one to a counter in global memory and returns what it held. Whoever learns from it that
+// others have counted, and then calls see_counted(), sees what they wrote before.
+HHD_DEVICE void see_counted() { asm volatile("fence.acq_rel.gpu;" ::: "memory"); }
+HHD_DEVICE unsigned count_up(unsigned* counter) {
+  see_counted();  // the same fence releases
+  return atomicAdd(counter, 1u);
+}
+
+// Sixteen bytes of shared memory, aligned to as much, in one instruction.
+template <class T>
+HHD_DEVICE T load_shared(const T* p) {
+  return detail::load_16(p);
+}
+template <class T>
+HHD_DEVICE void store_shared(T* p, const T& v) {
+  const uint4 words = detail::bits_as<uint4>(v);
+  const auto at = static_cast<unsigned>(__cvta_generic_to_shared(p));
+  // The compiler would store word by word.
+  asm volatile("st.shared.v4.b32 [%0], {%1, %2, %3, %4};" ::"r"(at), "r"(words.x), "r"(words.y),
+               "r"(words.z), "r"(words.w)
+               : "memory");
 }
 
 // 2^x, 0 where that is below the normal numbers, within 2 ulp (PTX ISA, ex2). This is exp2's own

@@ -22,7 +22,6 @@ struct LossNumbers {
   Locating<A> locating;
   A eps;
   A inverse_unit_x, inverse_unit_y, transition;
-  A coordinate_scale, hhd_scale;
 
   LossNumbers(const LossArgs& args, const View& maps)
       : beta(Beta<A>::of(args.beta)),
@@ -30,9 +29,7 @@ struct LossNumbers {
         eps(static_cast<A>(args.eps)),
         inverse_unit_x(static_cast<A>(1 / args.unit[0])),
         inverse_unit_y(static_cast<A>(1 / args.unit[1])),
-        transition(static_cast<A>(args.transition)),
-        coordinate_scale(static_cast<A>(args.coordinate_scale)),
-        hhd_scale(static_cast<A>(args.hhd_scale)) {}
+        transition(static_cast<A>(args.transition)) {}
 };
 
 // The gradient with respect to the logits S, with e = exp(beta (S - max)):
@@ -66,11 +63,11 @@ struct Rest {
   bool apart;  // the scaled sum has a top of its own
 };
 
-template <class T>
-HHD_DEVICE Rest<Accumulator<T>> measure_rest(Team<Accumulator<T>>& team, const Source<T>& map,
-                                             const Strips& strips,
+template <class T, bool kStaged>
+HHD_DEVICE Rest<Accumulator<T>> measure_rest(Team<Accumulator<T>>& team,
+                                             const Source<T, kStaged>& map, const Strips& strips,
                                              const Exponential<Accumulator<T>>& exponential,
-                                             const Frame<Accumulator<T>>& student,
+                                             const Frame<Accumulator<T>, kStaged>& student,
                                              Accumulator<T> rest) {
   using A = Accumulator<T>;
   if (!(rest < kUnderflow<A>)) return {rest, log(rest), {exponential.max, rest}, true, false};
@@ -103,34 +100,37 @@ HHD_DEVICE Rest<Accumulator<T>> measure_rest(Team<Accumulator<T>>& team, const S
 
 // What a team knows of one joint's loss. It lies in shared memory, where it costs no registers
 // while the map is gone through: one thread writes, and the team meets before others read.
-template <class A>
+template <class A, bool kEveryday>
 struct JointState {
-  Frame<A> student, teacher;
+  Frame<A, kEveryday> student, teacher;
   Gradient<A> gradient;
   // Of the window's part of the gradient.
   A factor, by_mass, by_teacher, inverse_divisor;
   bool has_loss;  // else the gradient is 0, whatever the map holds
 };
 
+// kEveryday: a divergence, of cells that are whole pixels, with all of it on chip; known when the
+// kernel is compiled, which makes a third of the code.
+//
 // One joint's window: its loss, found by the team's first warp, and what it adds to the gradient of
 // a pixel, for any thread.
-template <class T>
+template <class T, bool kEveryday>
 class WindowedLoss {
  public:
   using A = Accumulator<T>;
 
   // `cells`: where cells_bytes() of shared memory are; -1: they do not fit on chip.
-  HHD_DEVICE WindowedLoss(const Source<T>& map, const Exponential<A>& exponential,
-                          JointState<A>& state, const View& windows, int b, int k, bool kl,
-                          Normalize kind, int cells)
+  HHD_DEVICE WindowedLoss(const Source<T, kEveryday>& map, const Exponential<A>& exponential,
+                          JointState<A, kEveryday>& state, const View& windows, int b, int k,
+                          bool kl, Normalize kind, int cells)
       : map_(map),
         exponential_(exponential),
         state_(state),
         windows_(windows),
         b_(b),
         k_(k),
-        kl_(kl),
-        kind_(kind),
+        kl_(kEveryday || kl),
+        kind_(kEveryday ? Normalize::kSoftmax : kind),
         cells_(cells) {}
 
   // A logit and a number for every cell.
@@ -141,11 +141,18 @@ class WindowedLoss {
   // KL(teacher || student) over the cells and the rest. `scale`: of the gradient.
   HHD_DEVICE A kl(const Team<A>& team, const Rest<A>& rest, A mass_sum, A scale,
                   Gradient<A>& g) const {
-    A masses[2] = {0, 0};  // of the teacher: all, and in the cells that are on the map themselves
+    // Of the teacher: all, in the cells that are on the map themselves, and where the student's
+    // mass is zero; of the student, in units of exp(beta max).
+    A masses[4] = {0, 0, 0, 0};
     each_cell(team, [&](int n, int m) {
       const A b = positive_part(teacher_value(n, m));
+      const ScaledSum<A> s = measure_cell(n, m);
+      if (on_chip()) top_of(cell(n, m)) = s.top;
+      if (on_chip()) pull_of(cell(n, m)) = kEveryday ? b : s.sum;
       masses[0] += b;
       if (state_.teacher.y.inside(n) && state_.teacher.x.inside(m)) masses[1] += b;
+      masses[2] += s.sum == 0 ? b : 0;
+      masses[3] += s.sum == 0 ? 0 : s.sum * exponential_(s.top);
     });
     sum_in_warp(masses);
     // A map that holds nothing to learn from.
@@ -154,19 +161,10 @@ class WindowedLoss {
     const A inverse = 1 / (masses[0] + teacher_rest), rest_share = teacher_rest * inverse;
     const A factor = scale * exponential_.beta.value, by_teacher = factor * inverse;
 
-    // Of the student, in units of exp(beta max); of the teacher, where the student's is zero.
-    A sums[2] = {0, 0};
-    each_cell(team, [&](int n, int m) {
-      const ScaledSum<A> s = measure_cell(n, m);
-      if (on_chip()) top_of(cell(n, m)) = s.top;
-      if (on_chip()) pull_of(cell(n, m)) = s.sum;
-      sums[0] += s.sum == 0 ? 0 : s.sum * exponential_(s.top);
-      sums[1] += s.sum == 0 ? positive_part(teacher_value(n, m)) : 0;
-    });
-    sum_in_warp(sums);
-    const A log_total = log(sums[0] + rest.mass), by_mass = factor / (sums[0] + rest.mass);
+    const A total = masses[3] + rest.mass;
+    const A log_total = log(total), by_mass = factor / total;
     g.uncovered = by_mass;
-    const A on_zero = sums[1] + (rest.known ? A(0) : teacher_rest);
+    const A on_zero = masses[2] + (rest.known ? A(0) : teacher_rest);
     const A log_zero = static_cast<A>(kLogTiny) + log(mass_sum);
     // The other masses' log p holds the softmax's own sum, which no longer cancels.
     if (on_zero != 0) g.constant -= by_teacher * on_zero / mass_sum;
@@ -178,8 +176,9 @@ class WindowedLoss {
     A loss[1] = {0};
     each_cell(team, [&](int n, int m) {
       const ScaledSum<A> s = measured_cell(n, m);
-      const A b = positive_part(teacher_value(n, m));
-      const A log_mass = s.sum == 0 ? log_zero : exponential_.log(s.top) + log(s.sum);
+      const A b = kEveryday ? pull_of(cell(n, m)) : positive_part(teacher_value(n, m));
+      const A log_mass =
+          s.sum == 0 ? log_zero : exponential_.log(s.top) + (kEveryday ? A(0) : log(s.sum));
       loss[0] += divergence(b * inverse, log_mass - log_total);
       if (on_chip()) pull_of(cell(n, m)) = kl_pull(s, by_teacher * b);
     });
@@ -214,7 +213,9 @@ class WindowedLoss {
     A covered = 0, pulled = 0;
     state_.student.each_reader(y, x, [&](int n, int m, A w) {
       covered += w;
-      if (kl_) {
+      if (kEveryday) {
+        pulled += pull_of(cell(n, m));  // its top is this pixel
+      } else if (kl_) {
         const ScaledSum<A> sum = measured_cell(n, m);
         const A pull = on_chip()
                            ? sum.sum
@@ -246,8 +247,9 @@ class WindowedLoss {
     return loss;
   }
 
-  HHD_DEVICE bool on_chip() const { return cells_ >= 0; }
-  // Of a cell: the student's mass, then what it takes off the gradient; and its largest logit.
+  HHD_DEVICE bool on_chip() const { return kEveryday || cells_ >= 0; }
+  // Of a cell: the student's mass (where that is 0 or 1, the teacher's), then what it takes off the
+  // gradient; and its largest logit.
   HHD_DEVICE A& pull_of(int cell) const {
     return reinterpret_cast<A*>(shared_memory<char>() + cells_)[cell];
   }
@@ -270,13 +272,14 @@ class WindowedLoss {
   }
 
   HHD_DEVICE ScaledSum<A> measured_cell(int n, int m) const {
-    if (on_chip()) return {top_of(cell(n, m)), pull_of(cell(n, m))};
-    return measure_cell(n, m);
+    if (!on_chip()) return measure_cell(n, m);
+    const A top = top_of(cell(n, m));
+    return {top, kEveryday ? A(is_finite(top)) : pull_of(cell(n, m))};
   }
 
   HHD_DEVICE ScaledSum<A> measure_cell(int n, int m) const {
     A top = -kInfinity<A>, sum = 0;
-    if (state_.student.taps() == 1) {
+    if (kEveryday || state_.student.taps() == 1) {
       state_.student.each_tap(n, m, [&](int y, int x, A) { top = map_.at(y, x); });
       return {top, A(is_finite(top))};
     }
@@ -299,7 +302,9 @@ class WindowedLoss {
 
   // What the teacher's mass in a cell, times by_teacher, takes off a pixel's gradient, for a weight
   // of 1 and relative to exp(beta (S - top)).
-  HHD_DEVICE static A kl_pull(const ScaledSum<A>& s, A b) { return s.sum == 0 ? 0 : b / s.sum; }
+  HHD_DEVICE static A kl_pull(const ScaledSum<A>& s, A b) {
+    return s.sum == 0 ? 0 : (kEveryday ? b : b / s.sum);
+  }
 
   HHD_DEVICE A student_value(int n, int m, A inverse_divisor) const {
     A sum = 0;
@@ -315,9 +320,9 @@ class WindowedLoss {
     return empty ? 0 : sum * inverse_divisor;
   }
 
-  const Source<T>& map_;
+  const Source<T, kEveryday>& map_;
   const Exponential<A>& exponential_;
-  JointState<A>& state_;
+  JointState<A, kEveryday>& state_;
   const View& windows_;
   const int b_, k_;
   const bool kl_;

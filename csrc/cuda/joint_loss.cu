@@ -1,6 +1,8 @@
 // Soft-argmax, coordinate loss and HHD loss of every joint, with the gradient: each map is read
 // once and its gradient written once. hhd_loss is the same without coordinates.
+#include "held.cuh"
 #include "hhd_loss.cuh"
+#include "reduction.cuh"
 
 namespace hhd::cuda {
 namespace {
@@ -49,69 +51,107 @@ HHD_DEVICE A norm_slope(Normalize kind, A s, A inverse_norm) {
 
 // The gradient of one map. Vectors beside the window's pixels are the bulk, and simple; pixels of
 // vectors that the window touches are then done one by one.
-template <class T>
-HHD_DEVICE void write_gradient(const Team<Accumulator<T>>& team, const Source<T>& map,
-                               const Strips& strips, const Sink<T>& sink,
-                               const JointState<Accumulator<T>>& state, bool softmax,
-                               const Exponential<Accumulator<T>>& exponential, Normalize kind,
-                               const WindowedLoss<T>& term) {
+template <class T, bool kEveryday>
+class GradientWriter {
+ public:
   using A = Accumulator<T>;
-  const Gradient<A>& g = state.gradient;
-  const Exponential<A> rest{g.rest_top, exponential.beta};
-  const A slope_x = g.slope_x, slope_y = g.slope_y, constant = g.constant;
-  // What does not enter must not meet the logits: 0 times infinity is NaN.
-  const bool has_rest = g.rest_pull != 0, has_norm = g.linear != 0;
-  const int top = state.student.y.first(), bottom = state.student.y.last();
-  const int first = state.student.x.first(), last = state.student.x.last();
-  strips.each([&](int x) {
-    const bool touches = x < last && x + kLanes<T> > first;
-    const A along = constant + g.uncovered + slope_x * static_cast<A>(x);
-    strips.each_row([&](int y) {
-      if (touches && y >= top && y < bottom) return;
-      A s[kLanes<T>], v[kLanes<T>];
-      map.vector(y, x, s);
-      if (softmax) {
-        const A at = along + slope_y * static_cast<A>(y);
-        for (int i = 0; i < kLanes<T>; ++i) {
-          v[i] = exponential(s[i]) * (at + slope_x * static_cast<A>(i));
+
+  HHD_DEVICE GradientWriter(const Source<T, kEveryday>& map, const Sink<T, kEveryday>& sink,
+                            const JointState<A, kEveryday>& state, bool softmax,
+                            const Exponential<A>& exponential, Normalize kind,
+                            const WindowedLoss<T, kEveryday>& term)
+      : map_(map),
+        sink_(sink),
+        state_(state),
+        softmax_(kEveryday || softmax),
+        exponential_(exponential),
+        kind_(kind),
+        term_(term),
+        g_(state.gradient),
+        rest_{g_.rest_top, exponential.beta},
+        top_(state.student.y.first()),
+        bottom_(state.student.y.last()),
+        first_(state.student.x.first()),
+        last_(state.student.x.last()) {}
+
+  HHD_DEVICE void write(const Team<A>& team, const Strips& strips) const {
+    const A slope_x = g_.slope_x, slope_y = g_.slope_y, constant = g_.constant;
+    strips.each([&](int x) {
+      const bool touches = x < last_ && x + kLanes<T> > first_;
+      const A along = constant + g_.uncovered + slope_x * static_cast<A>(x);
+      strips.each_row([&](int y) {
+        if (touches && y >= top_ && y < bottom_) return;
+        A s[kLanes<T>], v[kLanes<T>];
+        map_.vector(y, x, s);
+        if (softmax_) {
+          const A at = along + slope_y * static_cast<A>(y);
+          for (int i = 0; i < kLanes<T>; ++i) {
+            v[i] = exponential_(s[i]) * (at + slope_x * static_cast<A>(i));
+          }
+        } else {
+          for (int i = 0; i < kLanes<T>; ++i) v[i] = constant;
         }
-      } else {
-        for (int i = 0; i < kLanes<T>; ++i) v[i] = constant;
-      }
-      if (has_rest) {
-        for (int i = 0; i < kLanes<T>; ++i) v[i] += g.rest_pull * rest(s[i]);
-      }
-      if (has_norm) {
-        for (int i = 0; i < kLanes<T>; ++i) {
-          v[i] += g.linear * norm_slope(kind, s[i], state.inverse_divisor);
+        if (has_rest()) {
+          for (int i = 0; i < kLanes<T>; ++i) v[i] += g_.rest_pull * rest_(s[i]);
         }
-      }
-      sink.vector(y, x, v);
+        if (has_norm()) {
+          for (int i = 0; i < kLanes<T>; ++i) {
+            v[i] += g_.linear * norm_slope(kind_, s[i], state_.inverse_divisor);
+          }
+        }
+        sink_.vector(y, x, v);
+      });
     });
-  });
-
-  const int left = first / kLanes<T> * kLanes<T>;
-  const int right = min_of((last + kLanes<T> - 1) / kLanes<T> * kLanes<T>, map.width);
-  const int columns = right - left;
-#pragma unroll 1
-  for (int n = team.thread; n < (bottom - top) * columns; n += team.threads) {
-    const int y = top + n / columns, x = left + n % columns;
-    const A s = map.at(y, x), open = 1 - state.student.y.cover(y) * state.student.x.cover(x);
-    A v = constant;
-    if (softmax) {
-      const A at = constant + slope_y * static_cast<A>(y) + slope_x * static_cast<A>(x);
-      v = exponential(s) * (at + g.uncovered * open);
-    }
-    // A covered pixel may lie so far above the rest's top that its exponential overflows.
-    if (has_rest && open > 0) v += g.rest_pull * open * rest(s);
-    if (has_norm) v += g.linear * norm_slope(kind, s, state.inverse_divisor);
-    if (x >= first && x < last) v += term.gradient(y, x, s);
-    sink.element(y, x, v);
+    write_touched(team);
   }
-}
 
-template <class T>
-HHD_DEVICE void write_zeros(const Strips& strips, const Sink<T>& sink) {
+  // The same of exponentials that are held; of a rest that has a top of its own there are none.
+  HHD_DEVICE void write(const Team<A>& team, const Strips& strips, const Held<T>& held) const {
+    if (has_rest()) return write(team, strips);
+    held.write(sink_, state_.student, g_.constant + g_.uncovered, g_.slope_x, g_.slope_y);
+    write_touched(team);
+  }
+
+ private:
+  // What does not enter must not meet the logits: 0 times infinity is NaN.
+  HHD_DEVICE bool has_rest() const { return g_.rest_pull != 0; }
+  HHD_DEVICE bool has_norm() const { return !kEveryday && g_.linear != 0; }
+
+  HHD_DEVICE void write_touched(const Team<A>& team) const {
+    const int left = first_ / kLanes<T> * kLanes<T>;
+    const int right = min_of((last_ + kLanes<T> - 1) / kLanes<T> * kLanes<T>, map_.width);
+    const int columns = right - left;
+#pragma unroll 1
+    for (int n = team.thread; n < (bottom_ - top_) * columns; n += team.threads) {
+      const int y = top_ + n / columns, x = left + n % columns;
+      const A s = map_.at(y, x), open = 1 - state_.student.y.cover(y) * state_.student.x.cover(x);
+      A v = g_.constant;
+      if (softmax_) {
+        const A at = g_.constant + g_.slope_y * static_cast<A>(y) + g_.slope_x * static_cast<A>(x);
+        v = exponential_(s) * (at + g_.uncovered * open);
+      }
+      // A covered pixel may lie so far above the rest's top that its exponential overflows.
+      if (has_rest() && open > 0) v += g_.rest_pull * open * rest_(s);
+      if (has_norm()) v += g_.linear * norm_slope(kind_, s, state_.inverse_divisor);
+      if (x >= first_ && x < last_) v += term_.gradient(y, x, s);
+      sink_.element(y, x, v);
+    }
+  }
+
+  const Source<T, kEveryday>& map_;
+  const Sink<T, kEveryday>& sink_;
+  const JointState<A, kEveryday>& state_;
+  const bool softmax_;
+  const Exponential<A>& exponential_;
+  const Normalize kind_;
+  const WindowedLoss<T, kEveryday>& term_;
+  const Gradient<A>& g_;
+  const Exponential<A> rest_;
+  const int top_, bottom_, first_, last_;
+};
+
+template <class T, bool kWide>
+HHD_DEVICE void write_zeros(const Strips& strips, const Sink<T, kWide>& sink) {
   strips.each_vector([&](int y, int x) {
     const Accumulator<T> zero[kLanes<T>] = {};
     sink.vector(y, x, zero);
@@ -134,76 +174,115 @@ struct Weights {
   }
 };
 
-// Where the weights or the upstream gradient are tensors these four numbers are found on the
-// device: what the two terms' sums are divided by, and what their gradients are multiplied by.
-struct Scalars {
-  double denominator[2];
-  double scale[2];
-};
-
-template <class T>
+template <class T, bool kEveryday>
 class JointLoss {
  public:
   using A = Accumulator<T>;
 
   // `memory`: the team's, of memory_bytes() and, where they fit, the window's cells.
   HHD_DEVICE JointLoss(const Block<T>& block, const LossViews& views, const LossArgs& args,
-                       const LossNumbers<A>& numbers, const Scalars* found, Team<A>& team,
+                       const LossNumbers<A>& numbers, const LossSums& sums, Team<A>& team,
                        Joint joint, int memory)
       : block_(block),
         views_(views),
         args_(args),
         numbers_(numbers),
-        found_(found),
+        sums_(sums),
         team_(team),
         joint_(joint),
-        state_(*reinterpret_cast<JointState<A>*>(shared_memory<char>() + memory)),
+        state_(*reinterpret_cast<JointState<A, kEveryday>*>(shared_memory<char>() + memory)),
         cells_(block.plan.cells_on_chip ? memory + static_cast<int>(memory_bytes()) : -1),
         strips_(block.strips(team.thread, team.threads)),
-        map_(block.source(views.logits, block.plan.wide_in, joint)) {}
+        map_(block.template source<kEveryday>(views.logits, block.plan.wide_in, joint)) {}
 
   HHD_HOST_DEVICE static constexpr int64_t memory_bytes() {
-    return (sizeof(JointState<A>) + 15) / 16 * 16;
+    return (sizeof(JointState<A, kEveryday>) + 15) / 16 * 16;
   }
 
   HHD_DEVICE void run() {
     const bool wants_coords = views_.coords.data != nullptr;
     const bool distils = weights().hhd != 0, has_weight = distils || weights().coordinate != 0;
-    if (!wants_coords && !distils) {
-      if (team_.thread == 0) write_terms(0, 0);
-      return write_gradient_or_zeros({}, false, false);
-    }
     const bool softmax = wants_coords || kl() || args_.normalize == Normalize::kSoftmax ||
                          args_.locate == Locate::kDebiased;
     Exponential<A> exponential{};
-    const Mass<A> mass = measure_map(exponential, softmax, distils);
-    if (wants_coords) write_coordinates(exponential, mass);
-    find_losses(exponential, mass);
-    if (views_.grad.data == nullptr) return;
+    if (wants_coords || distils) {
+      const Mass<A> mass = measure_map(exponential, softmax, distils);
+      if (wants_coords) write_coordinates(exponential, mass);
+      find_losses(exponential, mass);
+    } else if (team_.thread == 0) {
+      sums_.write(index(), {0, 0});
+      state_.has_loss = false;
+    }
     // Results may take the map's place, which others may still be looking at.
     team_.sync();
+    // Now, so that nobody waits for the count.
+    const unsigned before = team_.thread == 0 ? sums_.count(index()) : 0;
     // The second says it all; the first spares five registers.
-    write_gradient_or_zeros(exponential, softmax, has_weight && state_.has_loss);
+    write_gradient(exponential, softmax, has_weight && state_.has_loss,
+                   [&](const auto& writer) { writer.write(team_, strips_); });
+    if (team_.warp() == 0) sums_.finish(team_.lane(), index(), before);
+  }
+
+  // The same for a map that registers hold.
+  HHD_DEVICE void run_held() {
+    const bool wants_coords = views_.coords.data != nullptr;
+    const bool needed = wants_coords || weights().hhd != 0;
+    Held<T> held(strips_);
+    Exponential<A> exponential{};
+    if (needed) {
+      held.ask(map_);
+      place_windows();
+      exponential = {team_.max(held.settle(map_)), numbers_.beta};
+      const Mass<A> mass = held.measure(team_, exponential, state_.student);
+      if (wants_coords) write_coordinates(exponential, mass);
+      find_losses(exponential, mass);
+    } else if (team_.thread == 0) {
+      sums_.write(index(), {0, 0});
+    }
+    team_.sync();
+    const unsigned before = team_.thread == 0 ? sums_.count(index()) : 0;
+    write_gradient(exponential, true, needed && state_.has_loss,
+                   [&](const auto& writer) { writer.write(team_, strips_, held); });
+    if (team_.warp() == 0) sums_.finish(team_.lane(), index(), before);
   }
 
  private:
   // Read again rather than kept.
   HHD_DEVICE Weights<A> weights() const { return Weights<A>::of(views_, joint_.b, joint_.k); }
 
-  HHD_DEVICE bool kl() const { return args_.divergence == Divergence::kKl; }
+  HHD_DEVICE bool kl() const { return kEveryday || args_.divergence == Divergence::kKl; }
 
-  HHD_DEVICE WindowedLoss<T> window_term(const Exponential<A>& exponential) const {
+  HHD_DEVICE WindowedLoss<T, kEveryday> window_term(const Exponential<A>& exponential) const {
     return {map_,     exponential, state_,          views_.windows, joint_.b,
             joint_.k, kl(),        args_.normalize, cells_};
   }
 
-  HHD_DEVICE void write_gradient_or_zeros(const Exponential<A>& exponential, bool softmax,
-                                          bool has_loss) const {
+  // By what `write` does with a gradient's writer, or zeros.
+  template <class Write>
+  HHD_DEVICE void write_gradient(const Exponential<A>& exponential, bool softmax, bool has_loss,
+                                 const Write& write) const {
     if (views_.grad.data == nullptr) return;
-    const Sink<T> sink = block_.sink(views_.grad, joint_);
+    const auto sink = block_.template sink<kEveryday>(views_.grad, joint_);
     if (!has_loss) return write_zeros(strips_, sink);
-    write_gradient(team_, map_, strips_, sink, state_, softmax, exponential, args_.normalize,
-                   window_term(exponential));
+    const WindowedLoss<T, kEveryday> term = window_term(exponential);
+    write(GradientWriter<T, kEveryday>(map_, sink, state_, softmax, exponential, args_.normalize,
+                                       term));
+  }
+
+  // Both windows at the teacher's centre, an axis a thread; for all to see after the next barrier.
+  HHD_DEVICE void place_windows() {
+    if (team_.thread > 1) return;
+    const bool down = team_.thread == 0;
+    Axis<A, kEveryday> axis{};  // covers nothing
+    if (weights().hhd != 0) {
+      const Point<A> t = read_point<A>(views_.centers, joint_.b, joint_.k);
+      const Window& window = args_.window;
+      axis = place_axis<kEveryday>(down ? t.y : t.x, down ? window.height : window.width,
+                                   down ? block_.height : block_.width, window.sampling,
+                                   window.border);
+    }
+    (down ? state_.student.y : state_.student.x) = axis;
+    (down ? state_.teacher.y : state_.teacher.x) = axis;
   }
 
   // Puts the student's window at a centre, for all to see.
@@ -270,16 +349,19 @@ class JointLoss {
     A norm = 1;
     if (distils && kl()) {
       rest = measure_rest(team_, map_, strips_, exponential, state_.student, mass.rest);
-    } else if (distils && has_norm(args_.normalize)) {
-      norm = find_norm(team_, map_, strips_, args_.normalize);
+    }
+    if constexpr (!kEveryday) {
+      if (distils && !kl() && has_norm(args_.normalize)) {
+        norm = find_norm(team_, map_, strips_, args_.normalize);
+      }
     }
     if (team_.warp() != 0) return;
     Gradient<A> g;
     A coordinate_loss = 0, hhd_loss = 0;
     if (weights.coordinate != 0) coordinate_loss = add_coordinate_term(mass, weights.coordinate, g);
     if (distils) {
-      const WindowedLoss<T> term = window_term(exponential);
-      const A scale = scale_of(1, numbers_.hhd_scale) * weights.hhd;
+      const WindowedLoss<T, kEveryday> term = window_term(exponential);
+      const A scale = scale_of(1) * weights.hhd;
       const bool floored = norm < numbers_.eps && has_norm(args_.normalize);
       const A divisor = args_.normalize == Normalize::kSoftmax ? mass.sum
                         : floored                              ? numbers_.eps
@@ -295,109 +377,71 @@ class JointLoss {
     state_.gradient = g;
     state_.has_loss = distils || weights.coordinate != 0;
     if (skipped) state_.student = {};  // covers nothing
-    write_terms(static_cast<double>(weights.coordinate) * static_cast<double>(coordinate_loss),
-                static_cast<double>(weights.hhd) * static_cast<double>(hhd_loss));
+    sums_.write(index(),
+                {static_cast<double>(weights.coordinate) * static_cast<double>(coordinate_loss),
+                 static_cast<double>(weights.hhd) * static_cast<double>(hhd_loss)});
   }
 
   // What a term's gradient is multiplied by.
-  HHD_DEVICE A scale_of(int term, A given) const {
-    return found_ == nullptr ? given : static_cast<A>(load(&found_->scale[term]));
+  HHD_DEVICE A scale_of(int term) const {
+    return static_cast<A>(load(&sums_.scratch().scalars->scale[term]));
   }
+
+  HHD_DEVICE int64_t index() const { return int64_t{joint_.b} * views_.logits.size[1] + joint_.k; }
 
   HHD_DEVICE A add_coordinate_term(const Mass<A>& mass, A weight, Gradient<A>& g) const {
     const Point<A> target = read_point<A>(views_.target_coords, joint_.b, joint_.k);
     const CoordinateTerm<A> term =
         coordinate_term(args_.coordinate_loss, numbers_, mass.x - finite_or_nan(target.x),
                         mass.y - finite_or_nan(target.y));
-    const A factor =
-        scale_of(0, numbers_.coordinate_scale) * weight * numbers_.beta.value / mass.sum;
+    const A factor = scale_of(0) * weight * numbers_.beta.value / mass.sum;
     g.slope_x = factor * term.slope_x;
     g.slope_y = factor * term.slope_y;
     g.constant = -(g.slope_x * mass.x + g.slope_y * mass.y);
     return term.loss;
   }
 
-  HHD_DEVICE void write_terms(double coordinate, double hhd) const {
-    const int64_t n = int64_t{joint_.b} * views_.logits.size[1] + joint_.k;
-    store(views_.coordinate_terms + n, coordinate);
-    store(views_.hhd_terms + n, hhd);
-  }
-
   const Block<T>& block_;
   const LossViews& views_;
   const LossArgs& args_;
   const LossNumbers<A>& numbers_;
-  const Scalars* const found_;
+  const LossSums& sums_;
   Team<A>& team_;
   const Joint joint_;
-  JointState<A>& state_;
+  JointState<A, kEveryday>& state_;
   const int cells_;
   const Strips strips_;
-  const Source<T> map_;
+  const Source<T, kEveryday> map_;
 };
 
-HHD_DEVICE double divide(double sum, double by) { return by == 0 ? 0 : sum / by; }
-
-// Sums f(n) for n in [0, count), in one fixed order.
-template <class F>
-HHD_DEVICE double sum_of(Team<double>& team, int64_t count, const F& f) {
-  double sum[1] = {0};
-  for (int64_t n = team.thread; n < count; n += team.threads) sum[0] += f(n);
-  team.sum(sum);
-  return sum[0];
-}
-
-HHD_DEVICE double sum_of(Team<double>& team, const View& weights) {
-  const int64_t joints = weights.size[1];
-  return sum_of(team, weights.size[0] * joints, [&](int64_t n) {
-    return read<double>(weights, offset_of(weights, n / joints, n % joints));
-  });
-}
-
-// A weight view with data is summed; `given` has what else is known.
+// What comes before the joints: no joint is done, and each block finds the numbers of one term. A
+// weight view with data is summed; `given` has what else is known.
 HHD_KERNEL void HHD_LAUNCH_BOUNDS(kMaxThreads, kMinBlocks)
-    find_scalars(View weight, View teacher_weight, View grad_scale, Scalars given, Scalars* out) {
+    find_scalars(View weight, View teacher_weight, View grad_scale, Scalars given, LossSums sums,
+                 int64_t joints) {
   Team<double> team(thread_index(), block_threads());
-  if (weight.data != nullptr) given.denominator[0] = sum_of(team, weight);
-  if (teacher_weight.data != nullptr) given.denominator[1] = sum_of(team, teacher_weight);
-  if (team.thread != 0) return;
-  const double upstream = grad_scale.data != nullptr ? read<double>(grad_scale, 0) : 1;
-  for (int n = 0; n < 2; ++n) {
-    store(&out->denominator[n], given.denominator[n]);
-    store(&out->scale[n], divide(given.scale[n] * upstream, given.denominator[n]));
+  const Scratch scratch = sums.scratch();
+  const int term = static_cast<int>(block_index());
+  const View weights = term == 0 ? weight : teacher_weight;
+  double by = term == 0 ? given.denominator[0] : given.denominator[1];
+  if (weights.data != nullptr) by = sum_of(team, weights);
+  if (team.thread == 0) {
+    const double upstream = grad_scale.data != nullptr ? read<double>(grad_scale, 0) : 1;
+    const double scale = (term == 0 ? given.scale[0] : given.scale[1]) * upstream;
+    store(&scratch.scalars->denominator[term], by);
+    store(&scratch.scalars->scale[term], divide(scale, by));
   }
-}
-
-HHD_DEVICE void write_number(const View& v, double x) {
-  if (v.data == nullptr) return;
-  if (v.dtype == DType::kFloat64) {
-    store(elements<double>(v, 0), x);
-  } else {
-    store(elements<float>(v, 0), static_cast<float>(x));
+  if (term != 0) return;
+  for (int64_t n = team.thread; n <= batches_of(joints); n += team.threads) {
+    store(scratch.done + n, 0u);
   }
-}
-
-// The joints' terms become the losses, `weight` those of the two terms.
-HHD_KERNEL void HHD_LAUNCH_BOUNDS(kMaxThreads, kMinBlocks)
-    reduce_terms(const double* coordinate_terms, const double* hhd_terms, int64_t count,
-                 double coordinate_weight, double hhd_weight, Scalars given, const Scalars* found,
-                 View loss, View coordinate_loss, View hhd_loss) {
-  Team<double> team(thread_index(), block_threads());
-  const auto term = [&](const double* terms, int n) {
-    const double sum = sum_of(team, count, [&](int64_t i) { return load(terms + i); });
-    return divide(sum, found != nullptr ? load(&found->denominator[n]) : given.denominator[n]);
-  };
-  const double coordinate = term(coordinate_terms, 0), hhd = term(hhd_terms, 1);
-  if (team.thread != 0) return;
-  write_number(loss, coordinate_weight * coordinate + hhd_weight * hhd);
-  write_number(coordinate_loss, coordinate);
-  write_number(hhd_loss, hhd);
+  if (joints == 0 && team.thread == 0) sums.write_losses(0, 0);
 }
 
 template <class T>
 HHD_KERNEL void HHD_LAUNCH_BOUNDS(kMaxThreads, kMinBlocks)
     joint_loss_kernel(Plan plan, LossViews views, LossArgs args,
-                      LossNumbers<Accumulator<T>> numbers, const Scalars* found) {
+                      LossNumbers<Accumulator<T>> numbers, LossSums sums) {
   using A = Accumulator<T>;
   const Block<T> block(plan, views.logits);
   // A joint that counts for nothing need not be read.
@@ -406,52 +450,69 @@ HHD_KERNEL void HHD_LAUNCH_BOUNDS(kMaxThreads, kMinBlocks)
   if (needed) block.stage(views.logits, plan.wide_in, narrow<T>(-kInfinity<A>));
   barrier();
   block.each_map([&](Team<A>& team, Joint joint, int memory) {
-    JointLoss<T>(block, views, args, numbers, found, team, joint, memory).run();
+    JointLoss<T, false>(block, views, args, numbers, sums, team, joint, memory).run();
   });
   if (views.grad.data != nullptr) block.flush(views.grad);
 }
 
+// Of 72 registers a thread a multiprocessor has room for nine blocks of 96 threads.
+inline constexpr int kHeldThreads = 224, kHeldBlocks = 4;
+
+// The everyday case: a divergence of whole pixels' cells at the teacher's centre, of maps that are
+// whole vectors.
 template <class T>
-void launch_joint_loss(const LossViews& views, const LossArgs& args, const Scalars* found,
+HHD_KERNEL void HHD_LAUNCH_BOUNDS(kHeldThreads, kHeldBlocks)
+    held_joint_loss_kernel(Plan plan, LossViews views, LossArgs args,
+                           LossNumbers<Accumulator<T>> numbers, LossSums sums) {
+  const Block<T> block(plan, views.logits);
+  Team<Accumulator<T>> team(thread_index(), block_threads());
+  JointLoss<T, true>(block, views, args, numbers, sums, team, block.first(), kScratchBytes)
+      .run_held();
+}
+
+bool is_everyday(const Plan& plan, const LossViews& views, const LossArgs& args) {
+  return args.divergence == Divergence::kKl && args.locate == Locate::kPeak &&
+         args.window.sampling == Sampling::kNearest && plan.staged && plan.cells_on_chip &&
+         !plan.grouped && plan.wide_in && (views.grad.data == nullptr || plan.wide_out) &&
+         plan.threads <= kHeldThreads && views.logits.dtype != DType::kFloat64;
+}
+
+template <class T>
+void launch_joint_loss(const LossViews& views, const LossArgs& args, const LossSums& sums,
                        Stream stream) {
   using A = Accumulator<T>;
   const View* grad = views.grad.data != nullptr ? &views.grad : nullptr;
   const Plan plan =
-      plan_maps(views.logits, grad, sizeof(T), 1, WindowedLoss<T>::cells_bytes(args.window),
-                JointLoss<T>::memory_bytes());
+      plan_maps(views.logits, grad, sizeof(T), 1, WindowedLoss<T, false>::cells_bytes(args.window),
+                JointLoss<T, false>::memory_bytes());
   const LossNumbers<A> numbers(args, views.logits);
-  launch(joint_loss_kernel<T>, plan.blocks, plan.threads, plan.shared_bytes, stream, plan, views,
-         args, numbers, found);
+  auto kernel = joint_loss_kernel<T>;
+  if constexpr (!std::is_same_v<T, double>) {
+    if (is_everyday(plan, views, args)) kernel = held_joint_loss_kernel<T>;
+  }
+  launch(kernel, plan.blocks, plan.threads, plan.shared_bytes, stream, plan, views, args, numbers,
+         sums);
 }
 
 }  // namespace
 
+int64_t loss_scratch_bytes(int64_t joints) { return Scratch::bytes(joints); }
+
 void joint_loss(const LossViews& views, const LossArgs& args, const LossReduction& reduction,
                 Stream stream) {
-  constexpr int64_t kMean = 0;
   const int64_t b = views.logits.size[0], joints = b * views.logits.size[1];
-  const bool official = reduction.kind != kMean;
-  Scalars given{{static_cast<double>(joints), static_cast<double>(official ? b : joints)},
-                {args.coordinate_scale, args.hhd_scale}};
+  const bool official = reduction.kind == LossReduction::kOfficial;
+  const Scalars given{{static_cast<double>(joints), static_cast<double>(official ? b : joints)},
+                      {args.coordinate_scale, args.hhd_scale}};
+  const LossSums sums(reduction, joints, args.coordinate_scale, args.hhd_scale);
   // The weights count before any joint is skipped.
   const View weight = official ? View{} : views.weight;
   const View teacher_weight = official ? View{} : views.teacher_weight;
-  Scalars* found = nullptr;
-  if (weight.data != nullptr || teacher_weight.data != nullptr ||
-      reduction.grad_scale.data != nullptr) {
-    found = reinterpret_cast<Scalars*>(reduction.scalars);
-    launch(find_scalars, 1, kMaxThreads, kScratchBytes, stream, weight, teacher_weight,
-           reduction.grad_scale, given, found);
-  }
-  LossArgs scaled = args;
-  scaled.coordinate_scale = given.denominator[0] == 0 ? 0 : args.coordinate_scale / joints;
-  scaled.hhd_scale = given.denominator[1] == 0 ? 0 : args.hhd_scale / given.denominator[1];
-  with_type(views.logits.dtype, [&](auto stored) {
-    launch_joint_loss<decltype(stored)>(views, scaled, found, stream);
-  });
-  launch(reduce_terms, 1, kMaxThreads, kScratchBytes, stream, views.coordinate_terms,
-         views.hhd_terms, joints, args.coordinate_scale, args.hhd_scale, given, found,
-         reduction.loss, reduction.coordinate_loss, reduction.hhd_loss);
+  constexpr int kTerms = 2;
+  launch(find_scalars, kTerms, kMaxThreads, kScratchBytes, stream, weight, teacher_weight,
+         reduction.grad_scale, given, sums, joints);
+  with_type(views.logits.dtype,
+            [&](auto stored) { launch_joint_loss<decltype(stored)>(views, args, sums, stream); });
 }
 
 }  // namespace hhd::cuda

@@ -33,9 +33,10 @@ void crop_backward(const View& grad, const View& centers, const View& out, const
 void teacher_targets(const View& maps, const View& centers, const View& windows,
                      const View& confidence, const TargetsArgs& args, Stream stream);
 
-// The loss and, where `views.grad` has data, its gradient. `views.coordinate_terms` and
-// `views.hhd_terms` are device scratch of B K doubles; `args.coordinate_scale` and `hhd_scale`
-// are the weights of the two terms. Null `views.coords` data: hhd_loss, without coordinates.
+// The loss and, where `views.grad` has data, its gradient. `args.coordinate_scale` and `hhd_scale`
+// are the weights of the two terms; `reduction.scratch` is device memory of so many bytes, 16-byte
+// aligned. Null `views.coords` data: hhd_loss, without coordinates.
+int64_t loss_scratch_bytes(int64_t joints);
 void joint_loss(const LossViews& views, const LossArgs& args, const LossReduction& reduction,
                 Stream stream);
 

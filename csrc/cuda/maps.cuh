@@ -59,6 +59,10 @@ inline bool rows_are_vectors(const View& v, int64_t lanes) {
 
 inline int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
 
+// The vectors of a thread, below one another, as far as there are threads: 32 values, which
+// registers hold; enough to hide latency, few enough to end together.
+HHD_HOST_DEVICE constexpr int held_vectors(int64_t lanes) { return lanes == 8 ? 4 : 8; }
+
 // `out` may be null. `team_bytes` of shared memory for each team, `cells_bytes` more where they
 // are to be had.
 inline Plan plan_maps(const View& in, const View* out, int64_t element_bytes, int planes = 1,
@@ -94,9 +98,8 @@ inline Plan plan_maps(const View& in, const View* out, int64_t element_bytes, in
     const int rounds = (plan.joints + kMaxWarps - 1) / kMaxWarps;
     teams = (plan.joints + rounds - 1) / rounds;
   } else {
-    // About eight vectors a thread, below one another: enough to hide latency, few enough to end
-    // together.
-    const int64_t rows = (in.size[2] + 7) / 8, vectors = plan.padded / lanes * rows;
+    const int64_t below = held_vectors(lanes), rows = (in.size[2] + below - 1) / below;
+    const int64_t vectors = plan.padded / lanes * rows;
     plan.team_threads = static_cast<int>(min_of<int64_t>(round_up(vectors, kWarp), kMaxThreads));
   }
   plan.threads = teams * plan.team_threads;
@@ -149,8 +152,8 @@ class Walk {
 };
 
 // One map to read: in shared memory, or where it has always been. Places in shared memory are kept
-// as indices, so that the compiler sees which memory an access goes to.
-template <class T>
+// as indices, so that the compiler sees which memory an access goes to. kStaged: known to be there.
+template <class T, bool kStaged = false>
 struct Source {
   using A = Accumulator<T>;
 
@@ -162,11 +165,10 @@ struct Source {
 
   // The vector that starts at column x; past the width it holds -inf.
   HHD_DEVICE void vector(int y, int x, A (&v)[kLanes<T>]) const {
-    if (plane >= 0) {
-      const T* from = shared_memory<T>() + plane + y * padded + x;
-      unpack<T>(*reinterpret_cast<const Vector16*>(from), v);
+    if (kStaged || plane >= 0) {
+      unpack<T>(load_shared(on_chip(y, x)), v);
     } else if (wide) {
-      unpack<T>(load(reinterpret_cast<const Vector16*>(global(y, x))), v);
+      unpack<T>(load(in_memory(y, x)), v);
     } else {
       const T* from = global(y, x);
 #pragma unroll
@@ -177,9 +179,18 @@ struct Source {
   }
 
   HHD_DEVICE A at(int y, int x) const {
-    return plane >= 0 ? widen(shared_memory<T>()[plane + y * padded + x])
-                      : widen(load(global(y, x)));
+    return kStaged || plane >= 0 ? widen(shared_memory<T>()[plane + y * padded + x])
+                                 : widen(load(global(y, x)));
   }
+
+  // Where whole vectors are.
+  HHD_DEVICE Vector16* on_chip(int y, int x) const {
+    return reinterpret_cast<Vector16*>(shared_memory<T>() + plane + y * padded + x);
+  }
+  HHD_DEVICE const Vector16* in_memory(int y, int x) const {
+    return reinterpret_cast<const Vector16*>(global(y, x));
+  }
+  HHD_DEVICE int64_t vectors_down(int rows) const { return rows * view.stride[2] / kLanes<T>; }
 
  private:
   HHD_DEVICE const T* global(int y, int x) const {
@@ -187,8 +198,8 @@ struct Source {
   }
 };
 
-// One map to write.
-template <class T>
+// One map to write. kWide: known to go straight to memory, in whole vectors.
+template <class T, bool kWide = false>
 struct Sink {
   using A = Accumulator<T>;
 
@@ -199,11 +210,11 @@ struct Sink {
   int width, padded;
 
   HHD_DEVICE void vector(int y, int x, const A (&v)[kLanes<T>]) const {
-    if (plane >= 0) {
+    if (!kWide && plane >= 0) {
       T* to = shared_memory<T>() + plane + y * padded + x;
-      *reinterpret_cast<Vector16*>(to) = pack<T>(v);
-    } else if (wide) {
-      store(reinterpret_cast<Vector16*>(global(y, x)), pack<T>(v));
+      store_shared(reinterpret_cast<Vector16*>(to), pack<T>(v));
+    } else if (kWide || wide) {
+      store(in_memory(y, x), pack<T>(v));
     } else {
       T* to = global(y, x);
 #pragma unroll
@@ -214,12 +225,18 @@ struct Sink {
   }
 
   HHD_DEVICE void element(int y, int x, A v) const {
-    if (plane >= 0) {
+    if (!kWide && plane >= 0) {
       shared_memory<T>()[plane + y * padded + x] = narrow<T>(v);
     } else {
       store(global(y, x), narrow<T>(v));
     }
   }
+
+  // Where whole vectors are.
+  HHD_DEVICE Vector16* in_memory(int y, int x) const {
+    return reinterpret_cast<Vector16*>(global(y, x));
+  }
+  HHD_DEVICE int64_t vectors_down(int rows) const { return rows * view.stride[2] / kLanes<T>; }
 
  private:
   HHD_DEVICE T* global(int y, int x) const {
@@ -251,6 +268,12 @@ class Strips {
 #pragma unroll 1
     for (int y = y_; y < height_; y += plan_.strip_rows) f(y);
   }
+
+  // The first strip's column and row, and how far below the next row is.
+  HHD_DEVICE int x() const { return x_; }
+  HHD_DEVICE int y() const { return y_; }
+  HHD_DEVICE int rows() const { return plan_.strip_rows; }
+  HHD_DEVICE int height() const { return height_; }
 
   // Calls f(y, x) for every vector.
   template <class F>
@@ -324,12 +347,15 @@ class Block {
     }
   }
 
-  HHD_DEVICE Source<T> source(const View& v, bool wide, Joint joint, int which = 0) const {
+  // kStaged: where the plan says so.
+  template <bool kStaged = false>
+  HHD_DEVICE Source<T, kStaged> source(const View& v, bool wide, Joint joint, int which = 0) const {
     const int at = plan.staged ? plane(joint.at, which) : -1;
     return {v, offset_of(v, joint.b, joint.k), at, wide, height, width, plan.padded};
   }
 
-  HHD_DEVICE Sink<T> sink(const View& v, Joint joint) const {
+  template <bool kWide = false>
+  HHD_DEVICE Sink<T, kWide> sink(const View& v, Joint joint) const {
     const int at = plan.through_planes ? plane(joint.at, 0) : -1;
     return {v, offset_of(v, joint.b, joint.k), at, plan.wide_out, width, plan.padded};
   }

@@ -77,6 +77,24 @@ class Team {
     }
   }
 
+  // A NaN is passed over.
+  HHD_DEVICE A max(A v) {
+#pragma unroll
+    for (int lanes = kWarp / 2; lanes > 0; lanes /= 2) {
+      v = larger_number(v, shuffle_xor(kFullWarp, v, lanes));
+    }
+    if (warps() == 1) {
+      warp_barrier();
+      return v;
+    }
+    A* parts = scratch<A>();
+    if (lane() == 0) parts[warp()] = v;
+    barrier();
+#pragma unroll 1
+    for (int w = 0; w < warps(); ++w) v = larger_number(v, parts[w]);
+    return v;
+  }
+
   template <class V>
   HHD_DEVICE Peak<V> peak(Peak<V> best) {
 #pragma unroll

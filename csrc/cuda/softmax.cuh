@@ -8,8 +8,8 @@
 namespace hhd::cuda {
 
 // Calls f(y, x, values) for the vectors of this thread; values past the width are -inf.
-template <class T, class F>
-HHD_DEVICE void each_vector(const Source<T>& map, const Strips& strips, const F& f) {
+template <class T, bool kStaged, class F>
+HHD_DEVICE void each_vector(const Source<T, kStaged>& map, const Strips& strips, const F& f) {
   strips.each_vector([&](int y, int x) {
     Accumulator<T> s[kLanes<T>];
     map.vector(y, x, s);
@@ -167,8 +167,9 @@ HHD_DEVICE Mass<Accumulator<T>> measure(Team<Accumulator<T>>& team, const Source
 }
 
 // How much of the softmax lies in the 5x5 box at the rounded coordinate: a warp's work.
-template <class T>
-HHD_DEVICE Accumulator<T> mass_around(const Team<Accumulator<T>>& team, const Source<T>& map,
+template <class T, bool kStaged>
+HHD_DEVICE Accumulator<T> mass_around(const Team<Accumulator<T>>& team,
+                                      const Source<T, kStaged>& map,
                                       const Exponential<Accumulator<T>>& exponential,
                                       const Mass<Accumulator<T>>& mass, Accumulator<T> x,
                                       Accumulator<T> y) {

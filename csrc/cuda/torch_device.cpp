@@ -35,15 +35,13 @@ cuda::Stream Cuda::current_stream(int32_t device) {
   return stream;
 }
 
-void Cuda::joint_loss(const Tensor& logits, LossViews views, const LossArgs& args,
+void Cuda::joint_loss(const Tensor& logits, const LossViews& views, const LossArgs& args,
                       LossReduction reduction) const {
   const int64_t joints = views.logits.size[0] * views.logits.size[1];
   // It goes back to torch's allocator before the kernels have run: in the order of the stream.
-  const Tensor scratch =
-      torch::stable::new_empty(logits, {4 + 2 * joints}, torch::headeronly::ScalarType::Double);
-  reduction.scalars = static_cast<double*>(scratch.mutable_data_ptr());
-  views.coordinate_terms = reduction.scalars + 4;
-  views.hhd_terms = views.coordinate_terms + joints;
+  const Tensor scratch = torch::stable::new_empty(logits, {cuda::loss_scratch_bytes(joints)},
+                                                  torch::headeronly::ScalarType::Byte);
+  reduction.scratch = scratch.mutable_data_ptr();
   launch([&] { cuda::joint_loss(views, args, reduction, stream_); });
 }
 

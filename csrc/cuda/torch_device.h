@@ -70,7 +70,7 @@ class Cuda {
     launch([&] { cuda::teacher_targets(maps, centers, windows, confidence, args, stream_); });
   }
 
-  void joint_loss(const Tensor& logits, LossViews views, const LossArgs& args,
+  void joint_loss(const Tensor& logits, const LossViews& views, const LossArgs& args,
                   LossReduction reduction) const;
 
   void loss_backward(const View& grad, const View& factor, const View& out) const {

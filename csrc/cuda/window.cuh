@@ -8,8 +8,8 @@ namespace hhd::cuda {
 
 // One axis of a window. Cell i lies at pixel low + i and a fraction, the same for all cells:
 // "nearest" is the case without one. A cell whose position is outside the map repeats its mirror in
-// the window, cell cells - 1 - i, if that is inside.
-template <class A>
+// the window, cell cells - 1 - i, if that is inside. kWhole: known to have no fraction.
+template <class A, bool kWhole = false>
 struct Axis {
   int low;
   int cells;
@@ -30,8 +30,11 @@ struct Axis {
   }
 
   // A cell reads one pixel, or two: `tap` 0 and 1 from the origin's position.
-  HHD_DEVICE int taps() const { return fraction > 0 ? 2 : 1; }
-  HHD_DEVICE A weight(int tap) const { return tap == 0 ? 1 - fraction : fraction; }
+  HHD_DEVICE int taps() const { return !kWhole && fraction > 0 ? 2 : 1; }
+  HHD_DEVICE A weight(int tap) const {
+    if (kWhole) return 1;
+    return tap == 0 ? 1 - fraction : fraction;
+  }
 
   // Pixels that are read: [first, last).
   HHD_DEVICE int first() const { return begin < end ? low + begin : 0; }
@@ -44,13 +47,13 @@ struct Axis {
   // How much of a pixel the cells inside the map take up.
   HHD_DEVICE A cover(int pixel) const {
     const A here = inside(pixel - low) ? weight(0) : A(0);
-    return fraction > 0 && inside(pixel - low - 1) ? here + fraction : here;
+    return taps() == 2 && inside(pixel - low - 1) ? here + fraction : here;
   }
 
   // Calls f(cell, weight) for the cells that read a pixel.
   template <class F>
   HHD_DEVICE void each_reader(int pixel, const F& f) const {
-#pragma unroll 1
+#pragma unroll(kWhole ? 2 : 1)
     for (int n = 0; n < 2 * taps(); ++n) {
       const int own = pixel - low - n / 2;
       const int cell = n % 2 == 0 ? own : cells - 1 - own;
@@ -60,10 +63,10 @@ struct Axis {
   }
 };
 
-template <class A>
-HHD_DEVICE Axis<A> place_axis(A center, int64_t cells, int64_t length, Sampling sampling,
-                              Border border) {
-  Axis<A> axis;
+template <bool kWhole, class A>
+HHD_DEVICE Axis<A, kWhole> place_axis(A center, int64_t cells, int64_t length, Sampling sampling,
+                                      Border border) {
+  Axis<A, kWhole> axis;
   axis.cells = static_cast<int>(cells);
   axis.length = static_cast<int>(length);
   // Beyond this the whole window and its mirror are outside; it also catches NaN.
@@ -74,7 +77,7 @@ HHD_DEVICE Axis<A> place_axis(A center, int64_t cells, int64_t length, Sampling 
   const A whole = floor(center);
   A fraction = center - whole;
   axis.low = static_cast<int>(whole) - axis.cells / 2;
-  if (sampling == Sampling::kNearest) {
+  if (kWhole || sampling == Sampling::kNearest) {
     axis.low += fraction >= A(0.5);
     fraction = 0;
   } else if (axis.cells % 2 == 0) {
@@ -95,9 +98,9 @@ HHD_DEVICE Axis<A> place_axis(A center, int64_t cells, int64_t length, Sampling 
 }
 
 // A window on a map.
-template <class A>
+template <class A, bool kWhole = false>
 struct Frame {
-  Axis<A> y, x;
+  Axis<A, kWhole> y, x;
 
   HHD_DEVICE bool leaves() const { return y.leaves() || x.leaves(); }
   HHD_DEVICE int taps() const { return y.taps() * x.taps(); }
@@ -126,10 +129,11 @@ struct Frame {
   }
 };
 
-template <class A>
-HHD_DEVICE Frame<A> place(const Window& window, A center_x, A center_y, int height, int width) {
-  return {place_axis(center_y, window.height, height, window.sampling, window.border),
-          place_axis(center_x, window.width, width, window.sampling, window.border)};
+template <bool kWhole = false, class A>
+HHD_DEVICE Frame<A, kWhole> place(const Window& window, A center_x, A center_y, int height,
+                                  int width) {
+  return {place_axis<kWhole>(center_y, window.height, height, window.sampling, window.border),
+          place_axis<kWhole>(center_x, window.width, width, window.sampling, window.border)};
 }
 
 }  // namespace hhd::cuda

@@ -71,8 +71,8 @@ class Occupancy(NamedTuple):
 def resident(gpu: Gpu, registers: int, launch: Launch) -> int:
     """How many blocks a multiprocessor holds at once."""
     warps = launch.threads // 32
-    # 16,384 registers in each quarter, whole warps of a quarter's, given out in units of 256; each
-    # block takes 1 KB for itself.
+    # 65,536 registers in four parts, each for the warps of its scheduler, given out to a warp in
+    # units of 256; each block takes 1 KB for itself.
     of_a_warp = -(-registers * 32 // 256) * 256
     by_registers = 4 * (16384 // of_a_warp) // warps
     by_shared = gpu.shared // (-(-launch.shared // 128) * 128 + 1024)
@@ -100,8 +100,10 @@ class _Limited(Kernels):
         self._limits = itertools.cycle([limit])
 
 
-def launched(kernels: Kernels, dtype: str, layout: str, size: tuple[int, int]) -> Launch:
-    """The launch of the default joint loss of 17 joints."""
+def launched(
+    kernels: Kernels, dtype: str, layout: str, size: tuple[int, int]
+) -> tuple[str, Launch]:
+    """The kernel of the default joint loss of 17 joints, as the budgets call it, and its launch."""
     shape, rng = (1, 17, *size), np.random.default_rng(0)
     maps = Array.of(rng.random(shape), dtype, LAYOUTS[layout](shape))
     points = Array.of(rng.uniform(8, 40, (1, 17, 2)), "float32")
@@ -124,7 +126,8 @@ def launched(kernels: Kernels, dtype: str, layout: str, size: tuple[int, int]) -
         LossInputs(maps, points, windows, points), args, strides=LAYOUTS[layout](shape)
     )
     launches = kernels.library.traffic()
-    return next(one for one in launches if "joint_loss_kernel" in one.kernel)
+    found = next(one for one in launches if "joint_loss_kernel" in one.kernel)
+    return f"{found.kernel.split('<')[0].split()[-1]} {dtype}", found
 
 
 def table() -> dict[str, Occupancy]:
@@ -133,10 +136,10 @@ def table() -> dict[str, Occupancy]:
     for architecture, gpu in GPUS.items():
         kernels = _Limited(gpu.shared - 1024)
         for dtype in ("float32", "bfloat16"):
-            registers = budgets.read()[f"joint_loss_kernel {dtype}"][architecture]["registers"]
             for layout in ("contiguous", "channels_last"):
                 for size in ((64, 48), (64, 64)):
-                    launch = launched(kernels, dtype, layout, size)
+                    kernel, launch = launched(kernels, dtype, layout, size)
+                    registers = budgets.read()[kernel][architecture]["registers"]
                     bytes_a_map = size[0] * size[1] * (4 if dtype == "float32" else 2)
                     name = f"{architecture} {dtype} {layout} {size[0]}x{size[1]}"
                     joints = -(-17 // launch.blocks)

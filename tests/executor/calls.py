@@ -88,24 +88,23 @@ class Kernels(calls.Kernels):
         grad_scale: Array | None = None,
     ) -> Losses:
         views, given, outputs = loss_arrays(inputs, with_grad, with_coords, strides)
-        scratch = [
-            outputs.pop("coordinate_terms"),
-            outputs.pop("hhd_terms"),
-            Array((4,), "float64"),
-        ]
+        del outputs["coordinate_terms"], outputs["hhd_terms"]
+        joints = inputs.centers.stored.shape[0] * inputs.centers.stored.shape[1]
+        # In units of 8 bytes; 16-byte aligned as numpy's memory is.
+        scratch = Array((-(-self.library.loss_scratch(joints) // 8),), "float64")
         number = accumulate(inputs.logits.dtype)
         wanted = ["loss", "coordinate_loss", "hhd_loss"] if with_coords else ["loss"]
         outputs |= {name: Array((1,), number) for name in wanted}
         how = LossReduction(
             kind=REDUCTIONS.index(reduction),
-            scalars=scratch[-1].view.data,
+            scratch=scratch.view.data,
             **{name: outputs[name].view for name in wanted},
         )
         if grad_scale is not None:
             how.grad_scale = grad_scale.view
             given.append(grad_scale)
         results = self._run(
-            "joint_loss", 0, given, list(outputs.values()), [views, args, how], scratch
+            "joint_loss", 0, given, list(outputs.values()), [views, args, how], [scratch]
         )
         found: dict[str, Any] = dict(zip(outputs, results, strict=True))
         numbers = [

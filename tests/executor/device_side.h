@@ -61,6 +61,20 @@ HHD_EXECUTOR_UNWATCHED void store(T* p, T v, HHD_SITE) {
   if (void* to = executor::writing(p, sizeof(T), {file, line})) *static_cast<T*>(to) = v;
 }
 
+HHD_DEVICE unsigned count_up(unsigned* counter, HHD_SITE) {
+  return executor::count_up(counter, {file, line});
+}
+HHD_DEVICE void see_counted(HHD_SITE) { executor::see_counted({file, line}); }
+
+template <class T>
+HHD_DEVICE T load_shared(const T* p) {
+  return *p;
+}
+template <class T>
+HHD_DEVICE void store_shared(T* p, const T& v) {
+  *p = v;
+}
+
 template <class T>
 HHD_DEVICE void copy_async(T* shared, const T* global, HHD_SITE) {
   executor::copy_async(shared, global, 16, {file, line});

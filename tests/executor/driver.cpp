@@ -41,6 +41,9 @@ HHD_EXPORT int64_t hhd_view_bytes() { return sizeof(View); }
 HHD_EXPORT int64_t hhd_loss_views_bytes() { return sizeof(hhd::LossViews); }
 HHD_EXPORT int64_t hhd_loss_args_bytes() { return sizeof(hhd::LossArgs); }
 HHD_EXPORT int64_t hhd_loss_reduction_bytes() { return sizeof(cuda::LossReduction); }
+HHD_EXPORT int64_t hhd_loss_scratch_bytes(int64_t joints) {
+  return cuda::loss_scratch_bytes(joints);
+}
 
 HHD_EXPORT void hhd_set(int64_t order, int64_t seed, int64_t shared_memory_limit,
                         int64_t find_races, int64_t count_traffic) {

@@ -296,6 +296,16 @@ void* writing(void* p, int bytes, const Site& at) {
   return nullptr;
 }
 
+unsigned count_up(unsigned* counter, const Site& at) {
+  memory::count(counter, !planted(Plant::kOrderForgotten, at), at);
+  return (*counter)++;
+}
+
+void see_counted(const Site& at) {
+  memory::saw(memory::Kind::kSeeCounted, at);
+  if (!planted(Plant::kOrderForgotten, at)) memory::see_counted();
+}
+
 void fail(const std::string& message) {
   Machine& m = machine();
   if (m.body == nullptr) throw std::runtime_error("between launches: " + message);

@@ -47,6 +47,7 @@ enum class Plant : int32_t {
   kLaneForgotten,   // the shuffle's mask lacks the warp's last lane
   kReadBeyond,      // a load reads the element after its own
   kStoreDropped,    // the launch's first store there does not happen
+  kOrderForgotten,  // the count is one that orders nothing
 };
 void plant(Plant bug, const Site& at);
 
@@ -63,6 +64,9 @@ void exchange(unsigned mask, int source, void* value, int bytes, const Site& at)
 // Global memory: where to read; where to write, or null not to.
 const void* reading(const void* p, int bytes, const Site& at);
 void* writing(void* p, int bytes, const Site& at);
+// Counts, and what follows from it: see memory.h.
+unsigned count_up(unsigned* counter, const Site& at);
+void see_counted(const Site& at);
 // A copy into shared memory arrives when the thread waits for it, no sooner.
 void copy_async(void* shared, const void* global, int bytes, const Site& at);
 void await_copies();

@@ -17,7 +17,10 @@ WARP = 32
 FORWARD, REVERSE, RANDOM = range(3)
 ORDERS = [(FORWARD, 0), (REVERSE, 0), (RANDOM, 1)]
 """Which thread goes on where several can, and a seed."""
-PLANTS = ["none", "barrier skipped", "lane forgotten", "read beyond", "store dropped"]
+PLANTS = [
+    *("none", "barrier skipped", "lane forgotten", "read beyond", "store dropped"),
+    "order forgotten",
+]
 SELFTESTS = ["sums", "turned", "strided", "wrong"]
 WRONGS = [
     *("early return", "divergent barriers", "absent lanes", "foreign lane", "other mask"),
@@ -25,7 +28,7 @@ WRONGS = [
     *("input written", "misaligned", "beyond shared", "uninitialised"),
 ]
 """What the kernel "wrong" of `selftest.cu` does."""
-KINDS = ["barrier", "warp barrier", "shuffle", "load", "store"]
+KINDS = ["barrier", "warp barrier", "shuffle", "load", "store", "count", "see counted"]
 
 
 class ExecutorError(AssertionError):
@@ -41,7 +44,7 @@ class LossReduction(ctypes.Structure):
         ("loss", View),
         ("coordinate_loss", View),
         ("hhd_loss", View),
-        ("scalars", ctypes.c_void_p),
+        ("scratch", ctypes.c_void_p),
     )
 
 
@@ -99,6 +102,7 @@ class Library:
         self._path, self._watch = path, watch
         self._c = ctypes.CDLL(str(path))
         self._names: dict[int, str] = {}
+        self._c.hhd_loss_scratch_bytes.restype = ctypes.c_int64
         for name in ("sites", "traffic"):
             getattr(self._c, f"hhd_{name}").restype = ctypes.c_char_p
         mirrors = {"view": View, "loss_views": LossViews, "loss_args": LossArgs}
@@ -145,6 +149,11 @@ class Library:
             self._c.hhd_hide_all()
         if error is not None:
             raise ExecutorError(f"{op}: {re.sub('<([0-9]+)>', self._line, error.decode())}")
+
+    def loss_scratch(self, joints: int) -> int:
+        """Bytes that the loss wants for so many joints."""
+        size: int = self._c.hhd_loss_scratch_bytes(ctypes.c_int64(joints))
+        return size
 
     def plant(self, bug: str, at: Site | None = None) -> None:
         """A bug of PLANTS at a site, from now on."""

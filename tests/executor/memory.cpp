@@ -38,6 +38,13 @@ struct Now {
   const void* where = nullptr;
 };
 
+// What one thread has done and waited for until now, its block's counts in a launch.
+bool is_behind(const Now& now, const Now& before) {
+  return now.block == before.block &&
+         (now.thread == before.thread || now.interval > before.interval ||
+          (now.warp == before.warp && now.step > before.step));
+}
+
 struct Users {
   Scope blocks, warps, threads;
   const void* last = nullptr;  // where in the program the last of them was
@@ -51,6 +58,12 @@ struct Users {
   bool others(const Now& now) const {
     return blocks.others(now.launch, now.block) || warps.others(now.interval, now.warp) ||
            threads.others(now.step, now.thread);
+  }
+  // The last of them, if it was the only one: of a block, a warp and a thread.
+  bool only(Now& one) const {
+    one = {blocks.id, blocks.last, warps.id, warps.last, threads.id, threads.last};
+    return blocks.first == blocks.last && warps.first == warps.last &&
+           threads.first == threads.last;
   }
 };
 
@@ -89,9 +102,15 @@ void keep_unique(std::vector<Item>& items) {
   items.erase(std::unique(items.begin(), items.end(), equal), items.end());
 }
 
+struct Seen {
+  Now by;
+  std::vector<Now> counted;
+};
+
 struct Lane {
   int warp_barriers = 0, step = 0;
-  std::vector<int> turns;  // by site, since the step began
+  std::vector<Now> counted;  // by whom, when this lane counted
+  std::vector<int> turns;    // by site, since the step began
 };
 
 struct Watch {
@@ -99,6 +118,9 @@ struct Watch {
   int64_t launch = 0, interval = 0;
   const char* shared = nullptr;
   std::vector<Byte> shared_history;
+
+  std::map<const void*, std::vector<Now>> counts;  // of the running launch
+  std::vector<Seen> seen;                          // by the running block
 
   std::map<std::pair<Kind, Site>, int> sites;
   std::vector<Lane> lanes;
@@ -130,12 +152,25 @@ std::string place(const void* where) {
   return where ? " at <" + std::to_string(offset_in_library(where) - 1) + ">" : "";
 }
 
+// Whether counts put the running thread behind whoever used a byte last.
+bool ordered(const Users& users, const Now& now) {
+  Now last{};
+  if (!users.only(last) || last.launch != now.launch) return false;
+  for (const Seen& seen : watch().seen) {
+    if (!is_behind(now, seen.by)) continue;
+    for (const Now& counted : seen.counted) {
+      if (is_behind(counted, last)) return true;
+    }
+  }
+  return false;
+}
+
 template <class Name>
 void check_race(std::vector<Byte>& history, int64_t offset, int bytes, bool write, const Now& now,
                 const Name& name) {
   for (int64_t i = offset; i < offset + bytes; ++i) {
     Byte& byte = history[i];
-    const bool written = byte.writers.others(now);
+    const bool written = byte.writers.others(now) && !ordered(byte.writers, now);
     if (written || (write && byte.readers.others(now))) {
       fail("race in " + name() + ": byte " + std::to_string(i) + " is " +
            (write ? "written" : "read") + place(now.where) + " and " +
@@ -205,6 +240,24 @@ void access(const void* address, int bytes, Kind kind, const Site& at) {
   }
 }
 
+void count(const unsigned* counter, bool orders, const Site& at) {
+  saw(Kind::kCount, at);
+  if (reinterpret_cast<uintptr_t>(counter) % sizeof *counter != 0) {
+    fail("misaligned counter at " + at.name());
+  }
+  Watch& w = watch();
+  if (w.arrays.empty()) return;
+  const int number = find(reinterpret_cast<const char*>(counter), sizeof *counter);
+  if (number < 0 || !w.arrays[number].writable) fail("no memory to count in at " + at.name());
+  w.lanes[thread_index()].counted = w.counts[counter];
+  if (orders) w.counts[counter].push_back(now());
+}
+
+void see_counted() {
+  Watch& w = watch();
+  if (!w.arrays.empty()) w.seen.push_back({now(), w.lanes[thread_index()].counted});
+}
+
 void saw(Kind kind, const Site& at) {
   if (!watch().arrays.empty()) site_number(kind, at);
 }
@@ -230,6 +283,7 @@ void launch_begins(const void* kernel, int64_t blocks, int threads, int64_t shar
   ++w.launch;
   w.places.clear();
   w.requested.clear();
+  w.counts.clear();
   w.report << "launch " << offset_in_library(kernel) << ' ' << blocks << ' ' << threads << ' '
            << shared_bytes << '\n';
 }
@@ -252,6 +306,7 @@ void block_begins(const void* shared, int64_t shared_bytes) {
   w.shared = static_cast<const char*>(shared);
   w.shared_history.resize(settings().find_races ? shared_bytes : 0);
   w.lanes.assign(block_threads(), {});
+  w.seen.clear();
 }
 
 void block_ends() {

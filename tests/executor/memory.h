@@ -2,7 +2,9 @@
 // sectors of global memory it takes.
 //
 // A race is two accesses of one byte by different threads, one of them a write, with no barrier of
-// their block or warp between them; different blocks have none. Shuffles order no memory.
+// their block or warp between them. Different blocks have none, but counts: what a thread has
+// written or waited for before it counts is there for one that counts later and then sees what was
+// counted, and for those that a barrier brings behind that. Shuffles order no memory.
 //
 // A sector is 32 bytes, counted from the beginning of its array. `unique` counts each sector once
 // a launch: what DRAM must move if caches are perfect. `requested` counts it once for every
@@ -24,7 +26,7 @@ inline constexpr int64_t kGuard = 4096;
 void expose(const char* name, void* begin, int64_t bytes, bool writable);
 void hide_all();
 
-enum class Kind : int32_t { kBarrier, kWarpBarrier, kShuffle, kLoad, kStore };
+enum class Kind : int32_t { kBarrier, kWarpBarrier, kShuffle, kLoad, kStore, kCount, kSeeCounted };
 void saw(Kind kind, const Site& at);
 std::string sites();  // "kind file line" a line, of all that were seen since the last call
 
@@ -42,6 +44,10 @@ void thread_in_step();       // the running thread passed a barrier or a shuffle
 
 // A load or store of the running thread, aligned to its size.
 void access(const void* p, int bytes, Kind kind, const Site& at);
+// The running thread counts, ordering what was before unless a bug forgets it, and sees what others
+// have counted where it did.
+void count(const unsigned* counter, bool orders, const Site& at);
+void see_counted();
 // Any access of the running thread that is neither.
 void touched(const void* p, int bytes, bool write, const void* where);
 

@@ -4,6 +4,7 @@
 says how far it came.
 """
 
+import itertools
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from executor.calls import Kernels
 from executor.library import ExecutorError
 from executor.losses import in_place, joint_loss
 from sanitize import cases, ops
+from sanitize.calls import BORDERS
 from sanitize.hostile import hostile
 from sanitize.losses import FORMS
 from sanitize.memory import Array
@@ -44,6 +46,21 @@ def dark(kernels: Kernels) -> None:
     for taps in (1, 35):
         found = kernels.locate_teacher(x, "dark", taps)
         ops.check("dark", found, oracle.locate_teacher(values, "dark", blur_kernel=taps), "float32")
+
+
+def many(kernels: Kernels) -> None:
+    """More joints than are added up at once."""
+    for seed in range(3):
+        at = cases.Setting(seed, (1, 300, 1, 2), "float32", "contiguous")
+        joint_loss(kernels, at, FORMS[0])
+
+
+def everyday(kernels: Kernels) -> None:
+    """Maps that registers hold, by one warp and by several."""
+    points = itertools.product([(2, 3, 8, 16), (1, 4, 43, 48)], cases.DTYPES, BORDERS)
+    for seed, (shape, dtype, border) in enumerate(points):
+        at = cases.Setting(seed, shape, dtype, "contiguous")
+        joint_loss(kernels, at, ("kl", "softmax", "peak", "nearest", border))
 
 
 def refuse(kernels: Kernels) -> None:
@@ -81,7 +98,7 @@ def main(library: Path) -> None:
     for at, form in zip(cases.some(len(FORMS), SHAPES), FORMS, strict=True):
         attempt(joint_loss, kernels, at, form)
     report(joint_loss.__name__)
-    for once in (dark, refuse):
+    for once in (many, everyday, dark, refuse):
         once(kernels)
     for sweep, count in SWEEPS:
         for at in cases.some(count, SHAPES):

@@ -204,3 +204,21 @@ def test_norms_whose_square_is_beyond_float32(library: Library, kind: str, scale
 @pytest.mark.parametrize("blur_kernel", [3, 17])
 def test_dark(library: Library, blur_kernel: int, dtype: torch.dtype) -> None:
     test_locate_teacher.test_dark("cpu", blur_kernel, dtype)
+
+
+WEIGHTS = {
+    "whole": lambda w: w,
+    "unaligned": lambda w: torch.cat([w.new_ones(1), w.flatten()])[1:].view_as(w),
+    "expanded": lambda w: w[:1].expand_as(w),
+    "transposed": lambda w: w.t().contiguous().t(),
+}
+
+
+@pytest.mark.parametrize("layout", ["contiguous", "channels_last"])
+@pytest.mark.parametrize("weights", WEIGHTS)
+def test_more_joints_than_are_added_up_at_once(library: Library, weights: str, layout: str) -> None:
+    library.limit = LIMIT
+    library.order(RANDOM, 2)
+    setup = loss_setup(0, (6, 100, 2, 3), (3, 2), layout=layout)
+    assert setup.weight is not None
+    test_joint_loss.check("cpu", setup._replace(weight=WEIGHTS[weights](setup.weight)))

@@ -135,4 +135,4 @@ def test_shared_memory_ends_where_it_ends(built: None) -> None:
 
 def test_every_bug_has_a_test() -> None:
     assert set(FINDINGS) | {"uninitialised"} == set(WRONGS)
-    assert len(PLANTS) == 5
+    assert len(PLANTS) == 6

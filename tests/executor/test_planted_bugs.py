@@ -23,11 +23,12 @@ PATHS = [
     ((1, 12, 9, 8), "channels_last", F32, LIMIT),  # several maps a block, two a warp
     ((1, 1, 40, 36), "contiguous", F32, SMALL),  # maps that do not fit on chip
     ((1, 1, 40, 37), "contiguous", F64, SMALL),
+    ((2, 130, 1, 4), "contiguous", F32, LIMIT),  # more joints than are added up at once
 ]
 SEVERAL_WARPS = [path for path in PATHS if path[0][2] == 40]
 L2, SOFTMAX, L1_POSITIVE = 2, 3, 4
 SSE, KL = 0, 1
-PUBLISHED, DEBIASED = 1, 2
+PEAK, PUBLISHED, DEBIASED = 0, 1, 2
 BILINEAR = 1
 MIRROR, SKIP = 0, 2
 DARK = 1
@@ -40,6 +41,8 @@ CALLED = {
     "load": "load",
     "copy_async": "load",
     "store": "store",
+    "count_up": "count",
+    "see_counted": "see counted",
 }
 """The functions of `device.h` that make a site, and its kind."""
 
@@ -70,7 +73,8 @@ def bodies(
         return ops.joint_loss(*inputs, *joints, *hhd, 1, 2.0, 2.0, 1.0, 1.0, 1.0, True)
 
     return [
-        partial(loss, SOFTMAX, KL, DEBIASED, BILINEAR, MIRROR, half + 1),
+        partial(loss, SOFTMAX, KL, DEBIASED, BILINEAR, MIRROR, setup.weight + 1),
+        partial(loss, SOFTMAX, KL, PEAK, 0, MIRROR, half + 1),  # a map in registers, if it may be
         partial(loss, L2, SSE, PUBLISHED, 0, MIRROR, half + 1),
         partial(loss, SOFTMAX, KL, PUBLISHED, 0, MIRROR, bfloat16),  # some joints do not distil
         *(
@@ -159,6 +163,8 @@ def test_several_warps_share_a_map(library: Library, path: tuple[Any, ...]) -> N
         ("shuffle", "lane forgotten"),
         ("load", "read beyond"),
         ("store", "store dropped"),
+        ("count", "order forgotten"),
+        ("see counted", "order forgotten"),
     ],
 )
 def test_found_everywhere(

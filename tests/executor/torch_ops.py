@@ -243,26 +243,22 @@ class Ops:
     ) -> dict[str, Tensor]:
         logits = inputs["logits"]
         joints = logits.shape[:2]
-        scratch = {
-            "coordinate_terms": _poisoned(logits, *joints, dtype=torch.float64),
-            "hhd_terms": _poisoned(logits, *joints, dtype=torch.float64),
-            "scalars": _poisoned(logits, 4, dtype=torch.float64),
-        }
+        size = self._library.loss_scratch(joints.numel())
+        scratch = {"scratch": torch.full((size,), 0xFF, dtype=torch.uint8)}
         grad = torch.full_like(logits, torch.nan) if with_grad else logits.new_empty(0)
         maps = out | ({"grad": grad} if with_grad else {})
         given = {name: view_of(tensor) for name, tensor in (inputs | maps).items()}
         assert given.keys() <= set(LOSS_VIEWS)
-        terms = {name: scratch[name].data_ptr() for name in ("coordinate_terms", "hhd_terms")}
         losses = {name: _poisoned(logits) for name in numbers}
         how = LossReduction(
             kind=reduction,
-            scalars=scratch["scalars"].data_ptr(),
+            scratch=scratch["scratch"].data_ptr(),
             **{name: view_of(tensor) for name, tensor in losses.items()},
         )
         if grad_scale is not None:
             inputs = inputs | {"grad_scale": grad_scale}
             how.grad_scale = view_of(grad_scale)
-        structures = [ctypes.byref(s) for s in (LossViews(**given, **terms), args, how)]
+        structures = [ctypes.byref(s) for s in (LossViews(**given), args, how)]
         self._call("joint_loss", inputs, maps | losses | scratch, *structures)
         return maps | losses | {"grad": grad}
 

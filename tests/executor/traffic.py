@@ -23,7 +23,7 @@ MAPS = ("logits", "heatmaps", "grad", "out")
 class Op(NamedTuple):
     """A call, what it may move in map tensors, and its launches.
 
-    A loss with weights has three: their sums, the maps, and the sums over the joints.
+    A loss has two: sums over the weights, and the maps with the sums over the joints.
     """
 
     name: str
@@ -91,12 +91,12 @@ OPS = [
         1,
         lambda ops, s: ops.soft_argmax_backward(s.goal, s.logits, 10.0, 0),
     ),
-    Op("HHD loss", 1, 3, _loss(False, False)),
-    Op("HHD loss and gradient", 2, 3, _loss(False, True)),
-    Op("joint loss", 1, 3, _loss(True, False)),
-    Op("joint loss and gradient", 2, 3, _loss(True, True)),
-    Op("the same, debiased", 2, 3, _loss(True, True, (3, 1, 2))),
-    Op("the same, published", 2, 3, _loss(True, True, (2, 0, 1))),
+    Op("HHD loss", 1, 2, _loss(False, False)),
+    Op("HHD loss and gradient", 2, 2, _loss(False, True)),
+    Op("joint loss", 1, 2, _loss(True, False)),
+    Op("joint loss and gradient", 2, 2, _loss(True, True)),
+    Op("the same, debiased", 2, 2, _loss(True, True, (3, 1, 2))),
+    Op("the same, published", 2, 2, _loss(True, True, (2, 0, 1))),
     Op("kept gradient x 1", 0, 1, lambda ops, s: ops.loss_backward_(s.logits, s.number)),
     Op("gradient x factor", 2, 1, lambda ops, s: ops.loss_backward(s.logits, s.number, s.logits)),
 ]

@@ -20,7 +20,7 @@ from sanitize.calls import (
     Window,
 )
 from sanitize.cases import Setting
-from sanitize.memory import LAYOUTS, Array, accumulate
+from sanitize.memory import DTYPES, LAYOUTS, Array, accumulate
 from sanitize.ops import EPS, check
 
 # Divergence, normalisation, locate, sampling, border.
@@ -54,7 +54,7 @@ def _inputs(at: Setting, size: tuple[int, int]) -> LossInputs:
     weight = None
     if at.pick("weighted", [True, True, False]):
         chosen = rng.choice([0.0, 0.5, 1.0, 2.0], (b, k))
-        weight = Array.of(chosen, at.pick("weight", ["float32", "float16", "bfloat16"]))
+        weight = Array.of(chosen, at.pick("weight", list(DTYPES)))
         if at.layout in LAYOUTS and at.pick("nan", [True, False]):
             logits[chosen == 0] = np.nan
     goal = Array.of(rng.uniform(0, [w, h], (b, k, 2)), at.pick("goal", ["float32", "float64"]))
