@@ -92,7 +92,9 @@ def main(arguments: list[str]) -> int:
             except Terminated:
                 return Terminated.status
         return 0
-    make_split(place.data, place.work / "annotations")
+    # The JSON alone is enough for the others.
+    if set(options.stages) - {"freeze", "report"}:
+        make_split(place.data, place.work / "annotations")
     if "freeze" in options.stages:
         freeze(place)
     if "alignment" in options.stages:
