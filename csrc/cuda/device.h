@@ -160,6 +160,18 @@ HHD_DEVICE void store_shared(T* p, const T& v) {
                : "memory");
 }
 
+// The same number or place, as far as the compiler knows another one: what follows from it is
+// computed where it is needed instead of before, where it would have to be kept.
+HHD_DEVICE int anew(int n) {
+  asm volatile("" : "+r"(n));
+  return n;
+}
+template <class T>
+HHD_DEVICE T* anew(T* p) {
+  asm volatile("" : "+l"(p));
+  return p;
+}
+
 // 2^x, 0 where that is below the normal numbers, within 2 ulp (PTX ISA, ex2). This is exp2's own
 // instruction, without the three that keep subnormal results.
 HHD_DEVICE float exp2_or_zero(float x) {

@@ -80,7 +80,7 @@ class Held {
     at += right * static_cast<A>(x) + down * static_cast<A>(y);
     down *= static_cast<A>(rows);
 #pragma unroll
-    for (int i = 0; i < kVectors; ++i, to += step) {
+    for (int i = 0; i < kVectors; ++i, to = anew(to) + step) {
       if (!has(i) || covered.holds(y + i * rows)) continue;
       const A here = at + down * static_cast<A>(i);
       A v[kLanes<T>] = {values_[i][0] * here};

@@ -57,10 +57,11 @@ struct ScaledSum {
 // The part of a map that no window covers, in units of exp(beta max).
 template <class A>
 struct Rest {
-  A mass, log_mass;
+  A mass;
   ScaledSum<A> scaled;
-  bool known;  // false: not a pixel has mass there
   bool apart;  // the scaled sum has a top of its own
+
+  HHD_DEVICE bool known() const { return scaled.sum != 0; }  // else not a pixel has mass there
 };
 
 template <class T, bool kStaged>
@@ -70,14 +71,16 @@ HHD_DEVICE Rest<Accumulator<T>> measure_rest(Team<Accumulator<T>>& team,
                                              const Frame<Accumulator<T>, kStaged>& student,
                                              Accumulator<T> rest) {
   using A = Accumulator<T>;
-  if (!(rest < kUnderflow<A>)) return {rest, log(rest), {exponential.max, rest}, true, false};
-  // Calls f(share, logit) for every pixel that the window does not cover wholly.
+  if (!(rest < kUnderflow<A>)) return {rest, {exponential.max, rest}, false};
+  // Calls f(share, logit) for every pixel that the window does not cover wholly; one by one, for
+  // this is rare, and what the caller keeps in registers is not.
   const auto each_uncovered = [&](const auto& f) {
-    each_vector(map, strips, [&](int y, int x, const A(&s)[kLanes<T>]) {
+    strips.each_vector([&](int y, int x) {
       const A cover = student.y.cover(y);
-      for (int i = 0; i < kLanes<T>; ++i) {
-        const A share = 1 - cover * student.x.cover(x + i);
-        if (share > 0) f(share, s[i]);
+#pragma unroll 1
+      for (int i = x; i < min_of(x + kLanes<T>, map.width); ++i) {
+        const A share = 1 - cover * student.x.cover(i);
+        if (share > 0) f(share, map.at(y, i));
       }
     });
   };
@@ -90,13 +93,24 @@ HHD_DEVICE Rest<Accumulator<T>> measure_rest(Team<Accumulator<T>>& team,
     each_uncovered([&](A share, A s) { sum[0] += share * scaled(s); });
   }
   team.sum(sum);
-  const bool known = sum[0] > 0;
-  return {known ? rest : A(0),
-          exponential.log(top.value) + log(sum[0]),
-          {top.value, sum[0]},
-          known,
-          true};
+  return {sum[0] > 0 ? rest : A(0), {top.value, sum[0]}, true};
 }
+
+template <class A>
+HHD_DEVICE A weight_of(const View& view, int64_t b, int64_t k) {
+  return view.data == nullptr ? A(1) : read<A>(view, offset_of(view, b, k));
+}
+
+// What a joint's losses are multiplied by.
+template <class A>
+struct Weights {
+  A coordinate, hhd;
+
+  HHD_DEVICE static Weights of(const LossViews& views, int64_t b, int64_t k) {
+    return {views.target_coords.data == nullptr ? A(0) : weight_of<A>(views.weight, b, k),
+            weight_of<A>(views.teacher_weight, b, k)};
+  }
+};
 
 // What a team knows of one joint's loss. It lies in shared memory, where it costs no registers
 // while the map is gone through: one thread writes, and the team meets before others read.
@@ -107,6 +121,10 @@ struct JointState {
   // Of the window's part of the gradient.
   A factor, by_mass, by_teacher, inverse_divisor;
   bool has_loss;  // else the gradient is 0, whatever the map holds
+  Point<A> mean;  // of the student's softmax
+  // What the everyday case reads while its map is under way.
+  Weights<A> weights;
+  Point<A> center, target;
 };
 
 // kEveryday: a divergence, of cells that are whole pixels, with all of it on chip; known when the
@@ -138,17 +156,27 @@ class WindowedLoss {
     return 2 * window.height * window.width * int64_t{sizeof(A)};
   }
 
+  // Puts the teacher's cells where kl() looks for them, while the map is under way.
+  HHD_DEVICE void take_teacher(const Team<A>& team) const {
+    const int columns = static_cast<int>(windows_.size[3]);
+    const int count = static_cast<int>(windows_.size[2]) * columns;
+#pragma unroll 1
+    for (int c = team.thread; c < count; c += team.threads) {
+      pull_of(c) = positive_part(teacher_value(c / columns, c % columns));
+    }
+  }
+
   // KL(teacher || student) over the cells and the rest. `scale`: of the gradient.
   HHD_DEVICE A kl(const Team<A>& team, const Rest<A>& rest, A mass_sum, A scale,
                   Gradient<A>& g) const {
     // Of the teacher: all, in the cells that are on the map themselves, and where the student's
     // mass is zero; of the student, in units of exp(beta max).
     A masses[4] = {0, 0, 0, 0};
-    each_cell(team, [&](int n, int m) {
-      const A b = positive_part(teacher_value(n, m));
+    each_cell(team, [&](int c, int n, int m) {
+      const A b = kEveryday ? pull_of(c) : positive_part(teacher_value(n, m));
       const ScaledSum<A> s = measure_cell(n, m);
-      if (on_chip()) top_of(cell(n, m)) = s.top;
-      if (on_chip()) pull_of(cell(n, m)) = kEveryday ? b : s.sum;
+      if (on_chip()) top_of(c) = s.top;
+      if (!kEveryday && on_chip()) pull_of(c) = s.sum;
       masses[0] += b;
       if (state_.teacher.y.inside(n) && state_.teacher.x.inside(m)) masses[1] += b;
       masses[2] += s.sum == 0 ? b : 0;
@@ -164,26 +192,27 @@ class WindowedLoss {
     const A total = masses[3] + rest.mass;
     const A log_total = log(total), by_mass = factor / total;
     g.uncovered = by_mass;
-    const A on_zero = masses[2] + (rest.known ? A(0) : teacher_rest);
+    const A on_zero = masses[2] + (rest.known() ? A(0) : teacher_rest);
     const A log_zero = static_cast<A>(kLogTiny) + log(mass_sum);
     // The other masses' log p holds the softmax's own sum, which no longer cancels.
     if (on_zero != 0) g.constant -= by_teacher * on_zero / mass_sum;
-    if (rest.known) {
+    if (rest.known()) {
       (rest.apart ? g.rest_pull : g.uncovered) -= factor * rest_share / rest.scaled.sum;
     }
     g.rest_top = rest.scaled.top;
 
     A loss[1] = {0};
-    each_cell(team, [&](int n, int m) {
-      const ScaledSum<A> s = measured_cell(n, m);
-      const A b = kEveryday ? pull_of(cell(n, m)) : positive_part(teacher_value(n, m));
+    each_cell(team, [&](int c, int n, int m) {
+      const ScaledSum<A> s = measured_cell(c, n, m);
+      const A b = kEveryday ? pull_of(c) : positive_part(teacher_value(n, m));
       const A log_mass =
           s.sum == 0 ? log_zero : exponential_.log(s.top) + (kEveryday ? A(0) : log(s.sum));
       loss[0] += divergence(b * inverse, log_mass - log_total);
-      if (on_chip()) pull_of(cell(n, m)) = kl_pull(s, by_teacher * b);
+      if (on_chip()) pull_of(c) = kl_pull(s, by_teacher * b);
     });
     sum_in_warp(loss);
-    const A log_rest = rest.known ? rest.log_mass : log_zero;
+    const A log_rest =
+        rest.known() ? exponential_.log(rest.scaled.top) + log(rest.scaled.sum) : log_zero;
     const A kl = loss[0] + divergence(rest_share, log_rest - log_total);
     // Rounding may leave a hair below 0, where KL cannot be.
     return keep(team, factor, by_mass, by_teacher, 1, kl < 0 ? 0 : kl);
@@ -193,9 +222,9 @@ class WindowedLoss {
   HHD_DEVICE A sse(const Team<A>& team, A divisor, bool floored, A scale, Gradient<A>& g) const {
     const A inverse = 1 / divisor, factor = scale * inverse;
     A sums[2] = {0, 0};
-    each_cell(team, [&](int n, int m) {
+    each_cell(team, [&](int c, int n, int m) {
       const A value = student_value(n, m, inverse), difference = value - teacher_value(n, m);
-      if (on_chip()) pull_of(cell(n, m)) = difference;
+      if (on_chip()) pull_of(c) = difference;
       sums[0] += difference * difference;
       sums[1] += 2 * difference * value;
     });
@@ -216,7 +245,7 @@ class WindowedLoss {
       if (kEveryday) {
         pulled += pull_of(cell(n, m));  // its top is this pixel
       } else if (kl_) {
-        const ScaledSum<A> sum = measured_cell(n, m);
+        const ScaledSum<A> sum = measured_cell(cell(n, m), n, m);
         const A pull = on_chip()
                            ? sum.sum
                            : kl_pull(sum, state_.by_teacher * positive_part(teacher_value(n, m)));
@@ -258,12 +287,12 @@ class WindowedLoss {
   HHD_DEVICE int cells() const { return state_.student.y.cells * state_.student.x.cells; }
   HHD_DEVICE int cell(int n, int m) const { return n * state_.student.x.cells + m; }
 
-  // Calls f(n, m) for the cells of one lane.
+  // Calls f(c, n, m) for the cells of one lane, the c-th of them all.
   template <class F>
   HHD_DEVICE void each_cell(const Team<A>& team, const F& f) const {
 #pragma unroll 1
     for (int c = team.lane(); c < cells(); c += kWarp) {
-      f(c / state_.student.x.cells, c % state_.student.x.cells);
+      f(c, c / state_.student.x.cells, c % state_.student.x.cells);
     }
   }
 
@@ -271,10 +300,10 @@ class WindowedLoss {
     return finite_or_nan(read<A>(windows_, offset_of(windows_, b_, k_, n, m)));
   }
 
-  HHD_DEVICE ScaledSum<A> measured_cell(int n, int m) const {
+  HHD_DEVICE ScaledSum<A> measured_cell(int c, int n, int m) const {
     if (!on_chip()) return measure_cell(n, m);
-    const A top = top_of(cell(n, m));
-    return {top, kEveryday ? A(is_finite(top)) : pull_of(cell(n, m))};
+    const A top = top_of(c);
+    return {top, kEveryday ? A(is_finite(top)) : pull_of(c)};
   }
 
   HHD_DEVICE ScaledSum<A> measure_cell(int n, int m) const {

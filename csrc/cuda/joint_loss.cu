@@ -74,7 +74,7 @@ class GradientWriter {
         first_(state.student.x.first()),
         last_(state.student.x.last()) {}
 
-  HHD_DEVICE void write(const Team<A>& team, const Strips& strips) const {
+  HHD_DEVICE void write_beside(const Strips& strips) const {
     const A slope_x = g_.slope_x, slope_y = g_.slope_y, constant = g_.constant;
     strips.each([&](int x) {
       const bool touches = x < last_ && x + kLanes<T> > first_;
@@ -102,20 +102,13 @@ class GradientWriter {
         sink_.vector(y, x, v);
       });
     });
-    write_touched(team);
   }
 
   // The same of exponentials that are held; of a rest that has a top of its own there are none.
-  HHD_DEVICE void write(const Team<A>& team, const Strips& strips, const Held<T>& held) const {
-    if (has_rest()) return write(team, strips);
+  HHD_DEVICE void write_beside(const Strips& strips, const Held<T>& held) const {
+    if (has_rest()) return write_beside(strips);
     held.write(sink_, state_.student, g_.constant + g_.uncovered, g_.slope_x, g_.slope_y);
-    write_touched(team);
   }
-
- private:
-  // What does not enter must not meet the logits: 0 times infinity is NaN.
-  HHD_DEVICE bool has_rest() const { return g_.rest_pull != 0; }
-  HHD_DEVICE bool has_norm() const { return !kEveryday && g_.linear != 0; }
 
   HHD_DEVICE void write_touched(const Team<A>& team) const {
     const int left = first_ / kLanes<T> * kLanes<T>;
@@ -138,6 +131,11 @@ class GradientWriter {
     }
   }
 
+ private:
+  // What does not enter must not meet the logits: 0 times infinity is NaN.
+  HHD_DEVICE bool has_rest() const { return g_.rest_pull != 0; }
+  HHD_DEVICE bool has_norm() const { return !kEveryday && g_.linear != 0; }
+
   const Source<T, kEveryday>& map_;
   const Sink<T, kEveryday>& sink_;
   const JointState<A, kEveryday>& state_;
@@ -157,22 +155,6 @@ HHD_DEVICE void write_zeros(const Strips& strips, const Sink<T, kWide>& sink) {
     sink.vector(y, x, zero);
   });
 }
-
-template <class A>
-HHD_DEVICE A weight_of(const View& view, int64_t b, int64_t k) {
-  return view.data == nullptr ? A(1) : read<A>(view, offset_of(view, b, k));
-}
-
-// What a joint's losses are multiplied by.
-template <class A>
-struct Weights {
-  A coordinate, hhd;
-
-  HHD_DEVICE static Weights of(const LossViews& views, int64_t b, int64_t k) {
-    return {views.target_coords.data == nullptr ? A(0) : weight_of<A>(views.weight, b, k),
-            weight_of<A>(views.teacher_weight, b, k)};
-  }
-};
 
 template <class T, bool kEveryday>
 class JointLoss {
@@ -219,19 +201,19 @@ class JointLoss {
     const unsigned before = team_.thread == 0 ? sums_.count(index()) : 0;
     // The second says it all; the first spares five registers.
     write_gradient(exponential, softmax, has_weight && state_.has_loss,
-                   [&](const auto& writer) { writer.write(team_, strips_); });
+                   [&](const auto& writer) { writer.write_beside(strips_); });
     if (team_.warp() == 0) sums_.finish(team_.lane(), index(), before);
   }
 
   // The same for a map that registers hold.
   HHD_DEVICE void run_held() {
     const bool wants_coords = views_.coords.data != nullptr;
-    const bool needed = wants_coords || weights().hhd != 0;
+    const bool needed = wants_coords || Weights<A>::of(views_, joint_.b, joint_.k).hhd != 0;
     Held<T> held(strips_);
     Exponential<A> exponential{};
     if (needed) {
       held.ask(map_);
-      place_windows();
+      read_ahead();
       exponential = {team_.max(held.settle(map_)), numbers_.beta};
       const Mass<A> mass = held.measure(team_, exponential, state_.student);
       if (wants_coords) write_coordinates(exponential, mass);
@@ -242,13 +224,21 @@ class JointLoss {
     team_.sync();
     const unsigned before = team_.thread == 0 ? sums_.count(index()) : 0;
     write_gradient(exponential, true, needed && state_.has_loss,
-                   [&](const auto& writer) { writer.write(team_, strips_, held); });
+                   [&](const auto& writer) { writer.write_beside(strips_, held); });
     if (team_.warp() == 0) sums_.finish(team_.lane(), index(), before);
   }
 
  private:
   // Read again rather than kept.
-  HHD_DEVICE Weights<A> weights() const { return Weights<A>::of(views_, joint_.b, joint_.k); }
+  HHD_DEVICE Weights<A> weights() const {
+    return kEveryday ? state_.weights : Weights<A>::of(views_, joint_.b, joint_.k);
+  }
+  HHD_DEVICE Point<A> center() const {
+    return kEveryday ? state_.center : read_point<A>(views_.centers, joint_.b, joint_.k);
+  }
+  HHD_DEVICE Point<A> target() const {
+    return kEveryday ? state_.target : read_point<A>(views_.target_coords, joint_.b, joint_.k);
+  }
 
   HHD_DEVICE bool kl() const { return kEveryday || args_.divergence == Divergence::kKl; }
 
@@ -257,32 +247,49 @@ class JointLoss {
             joint_.k, kl(),        args_.normalize, cells_};
   }
 
-  // By what `write` does with a gradient's writer, or zeros.
+  HHD_DEVICE bool skipped() const {
+    return args_.window.border == Border::kSkip &&
+           (state_.student.leaves() || state_.teacher.leaves());
+  }
+
+  // Zeros, or by what `write_beside` does with a gradient's writer and then the window.
   template <class Write>
   HHD_DEVICE void write_gradient(const Exponential<A>& exponential, bool softmax, bool has_loss,
-                                 const Write& write) const {
+                                 const Write& write_beside) const {
     if (views_.grad.data == nullptr) return;
     const auto sink = block_.template sink<kEveryday>(views_.grad, joint_);
     if (!has_loss) return write_zeros(strips_, sink);
     const WindowedLoss<T, kEveryday> term = window_term(exponential);
-    write(GradientWriter<T, kEveryday>(map_, sink, state_, softmax, exponential, args_.normalize,
-                                       term));
+    const GradientWriter<T, kEveryday> writer(map_, sink, state_, softmax, exponential,
+                                              args_.normalize, term);
+    write_beside(writer);
+    writer.write_touched(team_);
   }
 
-  // Both windows at the teacher's centre, an axis a thread; for all to see after the next barrier.
-  HHD_DEVICE void place_windows() {
-    if (team_.thread > 1) return;
-    const bool down = team_.thread == 0;
-    Axis<A, kEveryday> axis{};  // covers nothing
-    if (weights().hhd != 0) {
-      const Point<A> t = read_point<A>(views_.centers, joint_.b, joint_.k);
-      const Window& window = args_.window;
-      axis = place_axis<kEveryday>(down ? t.y : t.x, down ? window.height : window.width,
-                                   down ? block_.height : block_.width, window.sampling,
-                                   window.border);
+  // What the joint's loss needs beside its map, while that is under way; for all to see after the
+  // next barrier. Both windows are at the teacher's centre: an axis a thread.
+  HHD_DEVICE void read_ahead() {
+    const bool distils = Weights<A>::of(views_, joint_.b, joint_.k).hhd != 0;
+    if (distils) window_term({}).take_teacher(team_);
+    if (team_.thread < 2) {
+      const bool down = team_.thread == 0;
+      Axis<A, kEveryday> axis{};  // covers nothing
+      if (distils) {
+        const Point<A> t = read_point<A>(views_.centers, joint_.b, joint_.k);
+        const Window& window = args_.window;
+        axis = place_axis<kEveryday>(down ? t.y : t.x, down ? window.height : window.width,
+                                     down ? block_.height : block_.width, window.sampling,
+                                     window.border);
+        if (down) state_.center = t;
+      }
+      (down ? state_.student.y : state_.student.x) = axis;
+      (down ? state_.teacher.y : state_.teacher.x) = axis;
+    } else if (team_.thread == 2) {
+      state_.weights = Weights<A>::of(views_, joint_.b, joint_.k);
+      if (state_.weights.coordinate != 0) {
+        state_.target = read_point<A>(views_.target_coords, joint_.b, joint_.k);
+      }
     }
-    (down ? state_.student.y : state_.student.x) = axis;
-    (down ? state_.teacher.y : state_.teacher.x) = axis;
   }
 
   // Puts the student's window at a centre, for all to see.
@@ -339,10 +346,7 @@ class JointLoss {
 
   // Both terms, and their gradient's form, by the first warp.
   HHD_DEVICE void find_losses(const Exponential<A>& exponential, const Mass<A>& mass) {
-    const Weights<A> weights = this->weights();
-    const bool skipped = args_.window.border == Border::kSkip &&
-                         (state_.student.leaves() || state_.teacher.leaves());
-    const bool distils = weights.hhd != 0 && !skipped;
+    const bool distils = weights().hhd != 0 && !skipped();
     // The first warp takes a skipped window away below: not before all have seen it.
     if (args_.window.border == Border::kSkip) team_.sync();
     Rest<A> rest{};
@@ -356,26 +360,32 @@ class JointLoss {
       }
     }
     if (team_.warp() != 0) return;
+    // What is not kept in registers while the window's work is done.
+    if (team_.lane() == 0) state_.mean = {mass.x, mass.y};
     Gradient<A> g;
     A coordinate_loss = 0, hhd_loss = 0;
-    if (weights.coordinate != 0) coordinate_loss = add_coordinate_term(mass, weights.coordinate, g);
     if (distils) {
       const WindowedLoss<T, kEveryday> term = window_term(exponential);
-      const A scale = scale_of(1) * weights.hhd;
+      const A scale = scale_of(1) * weights().hhd;
       const bool floored = norm < numbers_.eps && has_norm(args_.normalize);
       const A divisor = args_.normalize == Normalize::kSoftmax ? mass.sum
                         : floored                              ? numbers_.eps
                                                                : norm;
       hhd_loss = kl() ? term.kl(team_, rest, mass.sum, scale, g)
                       : term.sse(team_, divisor, floored, scale, g);
-      const Point<A> t = read_point<A>(views_.centers, joint_.b, joint_.k);
+      const Point<A> t = center();
       hhd_loss += (t.x - t.x) + (t.y - t.y);  // NaN for a centre that is not finite
     }
     if (team_.lane() != 0) return;
+    const Weights<A> weights = this->weights();
+    if (weights.coordinate != 0) {
+      coordinate_loss = add_coordinate_term(mass.sum, weights.coordinate, g);
+    }
     // Of a loss that is NaN, the whole map's gradient is.
     if (is_nan(coordinate_loss + hhd_loss)) g.constant = coordinate_loss + hhd_loss;
     state_.gradient = g;
-    state_.has_loss = distils || weights.coordinate != 0;
+    const bool skipped = this->skipped();
+    state_.has_loss = (weights.hhd != 0 && !skipped) || weights.coordinate != 0;
     if (skipped) state_.student = {};  // covers nothing
     sums_.write(index(),
                 {static_cast<double>(weights.coordinate) * static_cast<double>(coordinate_loss),
@@ -389,15 +399,15 @@ class JointLoss {
 
   HHD_DEVICE int64_t index() const { return int64_t{joint_.b} * views_.logits.size[1] + joint_.k; }
 
-  HHD_DEVICE A add_coordinate_term(const Mass<A>& mass, A weight, Gradient<A>& g) const {
-    const Point<A> target = read_point<A>(views_.target_coords, joint_.b, joint_.k);
+  HHD_DEVICE A add_coordinate_term(A mass_sum, A weight, Gradient<A>& g) const {
+    const Point<A> target = this->target(), mean = state_.mean;
     const CoordinateTerm<A> term =
-        coordinate_term(args_.coordinate_loss, numbers_, mass.x - finite_or_nan(target.x),
-                        mass.y - finite_or_nan(target.y));
-    const A factor = scale_of(0) * weight * numbers_.beta.value / mass.sum;
+        coordinate_term(args_.coordinate_loss, numbers_, mean.x - finite_or_nan(target.x),
+                        mean.y - finite_or_nan(target.y));
+    const A factor = scale_of(0) * weight * numbers_.beta.value / mass_sum;
     g.slope_x = factor * term.slope_x;
     g.slope_y = factor * term.slope_y;
-    g.constant = -(g.slope_x * mass.x + g.slope_y * mass.y);
+    g.constant -= g.slope_x * mean.x + g.slope_y * mean.y;
     return term.loss;
   }
 

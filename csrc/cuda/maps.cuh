@@ -254,7 +254,7 @@ class Strips {
         x_(thread % (plan.padded / lanes) * lanes),
         y_(thread / (plan.padded / lanes)) {
     // Threads that are left over have nothing to do.
-    if (threads * lanes > plan.padded && y_ >= threads / (plan.padded / lanes)) y_ = height;
+    if (threads * lanes > plan.padded && y_ >= plan.strip_rows) y_ = height;
   }
 
   // Calls f(x) for every strip; within it, each_row(f) calls f(y).
@@ -286,13 +286,6 @@ class Strips {
   const int height_;
   int x_, y_;
 };
-
-// The same number, as far as the compiler knows another one: what follows from it is computed where
-// it is needed instead of before a loop, where it would have to be kept.
-HHD_DEVICE int anew(int n) {
-  asm volatile("" : "+r"(n));
-  return n;
-}
 
 // One of a block's joints: of instance b the k-th, of the block's own number `at`.
 struct Joint {

@@ -81,6 +81,11 @@ HHD_DEVICE void copy_async(T* shared, const T* global, HHD_SITE) {
 }
 HHD_DEVICE void await_copies() { executor::await_copies(); }
 
+template <class T>
+HHD_DEVICE T anew(T n) {
+  return n;
+}
+
 // As far off as the PTX ISA lets the instruction be: 2 ulp, to a side that x chooses; 2^0 is exact.
 HHD_DEVICE float exp2_or_zero(float x) {
   const float exact = exp2f(x);
