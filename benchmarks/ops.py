@@ -27,6 +27,8 @@ class Op(NamedTuple):
     build: Callable[[Preset, Maps], Call]
     exact: Callable[[Preset, Maps], tuple[Any, ...]]
     by_preset: bool = True
+    box: int | None = None
+    """Which result is a mass in the box at rounded coordinates, those of the result before."""
 
 
 def _targets(preset: Preset, maps: Maps) -> Call:
@@ -126,15 +128,15 @@ def _array(tensor: Tensor) -> np.ndarray:
 
 
 TEACHER_TARGETS = Op("teacher_targets", 1, _targets, _exact_targets)
-SOFT_ARGMAX = Op("soft_argmax", 1, _soft_argmax, _exact_soft_argmax, False)
+SOFT_ARGMAX = Op("soft_argmax", 1, _soft_argmax, _exact_soft_argmax, False, box=1)
 SOFT_ARGMAX_BACKWARD = Op(
     "soft_argmax backward", 2, _soft_argmax_backward, _exact_soft_argmax_backward, False
 )
 HHD_LOSS = Op("hhd_loss", 1, _hhd_forward, _without_gradient(_exact_hhd))
 HHD_LOSS_GRADIENT = Op("hhd_loss + backward", 2, _hhd_with_gradient, _exact_hhd)
-JOINT_LOSS = Op("joint_loss", 1, _joint_forward, _without_gradient(_exact_joint))
-JOINT_LOSS_AND_GRAD = Op("joint_loss_and_grad", 2, _joint_with_gradient, _exact_joint)
-JOINT_LIVE = Op("joint loss of live maps + backward", 3, _joint_live, _exact_joint)
+JOINT_LOSS = Op("joint_loss", 1, _joint_forward, _without_gradient(_exact_joint), box=4)
+JOINT_LOSS_AND_GRAD = Op("joint_loss_and_grad", 2, _joint_with_gradient, _exact_joint, box=4)
+JOINT_LIVE = Op("joint loss of live maps + backward", 3, _joint_live, _exact_joint, box=4)
 
 OPS = (
     TEACHER_TARGETS,

@@ -24,7 +24,8 @@ class Preset(NamedTuple):
 
 
 KL = Preset(
-    joint=hk.IntegralHHDLoss(),
+    # The loops have no weight, and no time depends on it.
+    joint=hk.IntegralHHDLoss(hhd_weight=1.0),
     hhd=hk.HHDLoss(),
     loop=kl_loop,
     target_options={"window": (7, 7), "normalize": "l1_positive", "border": "mirror"},

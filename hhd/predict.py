@@ -1,61 +1,134 @@
-"""Joints of the person that fills a picture: drawn, and as JSON."""
+"""``hhd predict``: poses in pictures, drawn and as JSON."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import glob
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import torch
+from rich.console import Console
 
-from hhd.data.dataset import CropDataset
-from hhd.data.loading import make_loader
-from hhd.data.person import Person
 from hhd.data.picture import read_picture
 from hhd.draw import draw_pose, write_picture
-from hhd.evaluation.decode import Decoder, predict
-from hhd.files import is_file, write_json
-from hhd.models.base import PoseModel
+from hhd.files import is_file, read_json, write_json
+from hhd.pose import FoundPose, Pose
+from hhd.progress import counting
+from hhd.text import shown
+
+ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".avif"}
+Boxes = Mapping[str, Sequence[Sequence[float]]]
 
 
 def predict_pictures(
-    model: PoseModel,
-    decoder: Decoder,
+    pose: Pose,
     images: Sequence[Path],
     out: Path,
+    boxes: Boxes | None = None,
     min_confidence: float = 0.0,
 ) -> None:
-    """Write ``out``/predictions.json and each image with its pose; the box is the whole image.
+    """Write ``out``/predictions.json and each image with its poses.
 
-    ``ValueError`` where a drawing would lie among the images, or on another's.
+    ``boxes``: those of each picture's name (:func:`read_boxes`); without it a picture is one
+    person's. ``ValueError`` where a drawing would lie among the images, or on another's.
     """
-    card = decoder.card
     _check_drawings(images, out)
-    people = [_whole_image(number, path, len(card.skeleton)) for number, path in enumerate(images)]
-    # The whole picture is the crop: a box padded as in training would shrink the person.
-    data = CropDataset(
-        people,
-        card.skeleton,
-        input_size=card.input_size,
-        stride=model.stride,
-        padding=1.0,
-        affine=card.affine,
-    )
-    found = predict(model, decoder, make_loader(data, 32, 0), torch.device("cpu"))
     out.mkdir(parents=True, exist_ok=True)
+    wanted: Iterator[tuple[Path, Any]] = (
+        (image, None if boxes is None else boxes[image.name]) for image in images
+    )
     rows = []
-    for person, coords, confidence in zip(people, found.coords, found.confidence, strict=True):
-        picture = read_picture(person.image)
-        drawn = draw_pose(picture, coords, card.skeleton, confidence >= min_confidence)
-        write_picture(_drawing(person.image, out), drawn)
-        joints = [
-            {"joint": name, "x": round(x, 2), "y": round(y, 2), "confidence": round(c, 4)}
-            for name, (x, y), c in zip(
-                card.skeleton.joints, coords.tolist(), confidence.tolist(), strict=True
+    with counting(Console(), "predict", len(images), "pictures") as advance:
+        for image, people in zip(images, pose.stream(wanted), strict=True):
+            picture = read_picture(image)
+            for person in people:
+                picture = draw_pose(
+                    picture, person.keypoints, pose.skeleton, person.confidence >= min_confidence
+                )
+            write_picture(_drawing(image, out), picture)
+            rows.append(
+                {"image": str(image), "people": [_row(person, pose.joints) for person in people]}
             )
-        ]
-        rows.append({"image": str(person.image), "joints": joints})
+            advance(1)
     write_json(out / "predictions.json", rows)
+
+
+def find_pictures(words: Sequence[str]) -> list[Path]:
+    """The pictures that words name: files, folders (their pictures, sorted) and patterns.
+
+    ``FileNotFoundError`` and ``ValueError`` name the word that stands for none.
+    """
+    found: list[Path] = []
+    for word in words:
+        path = Path(word)
+        if path.is_dir():
+            inside = sorted(p for p in path.iterdir() if p.suffix.lower() in ENDINGS)
+            if not inside:
+                raise ValueError(f"folder {path} holds no picture ({', '.join(sorted(ENDINGS))})")
+            found += inside
+        elif is_file(path) or not glob.has_magic(word):
+            if not is_file(path):
+                raise FileNotFoundError(f"image {path} does not exist")
+            found.append(path)
+        else:
+            matches = sorted(Path(name) for name in glob.glob(word, recursive=True))
+            matches = [match for match in matches if match.is_file()]
+            if not matches:
+                raise FileNotFoundError(f"pattern {word} matches no picture")
+            found += matches
+    return list(dict.fromkeys(found))
+
+
+def read_boxes(file: Path, threshold: float = 0.0) -> dict[str, list[list[float]]]:
+    """Boxes [x, y, width, height, score] by a picture's file name.
+
+    ``file`` is COCO's annotation JSON (``images`` and ``annotations``), or a list of objects that
+    have ``image`` or ``file_name``, ``bbox`` and, if they like, ``score``; below ``threshold`` they
+    are left out. ``ValueError`` names what is of another shape.
+    """
+    content = read_json(file, "box file")
+    if isinstance(content, dict) and isinstance(content.get("images"), list):
+        names = {image.get("id"): image.get("file_name") for image in content["images"]}
+        entries = [
+            {**entry, "file_name": names.get(entry.get("image_id"))}
+            for entry in content.get("annotations", [])
+        ]
+    elif isinstance(content, list) and all(isinstance(entry, dict) for entry in content):
+        names, entries = {}, content
+    else:
+        raise ValueError(
+            f"box file {file} takes COCO's annotations, or a list of objects with image, bbox and "
+            "score"
+        )
+    boxes: dict[str, list[list[float]]] = {Path(name).name: [] for name in names.values() if name}
+    for number, entry in enumerate(entries):
+        name = entry.get("file_name") or entry.get("image")
+        box, score = entry.get("bbox"), entry.get("score", 1.0)
+        sides = box if isinstance(box, list) and len(box) == 4 else [None]
+        if not isinstance(name, str) or not _numbers([*sides, score]):
+            raise ValueError(
+                f"box {number} of {file} is {shown(entry)}; it takes image (or file_name), bbox "
+                "[x, y, width, height] and score"
+            )
+        if score >= threshold:
+            boxes.setdefault(Path(name).name, []).append([*map(float, sides), float(score)])
+    return boxes
+
+
+def _numbers(values: Sequence[Any]) -> bool:
+    plain = all(type(value) in (int, float) for value in values)
+    return plain and bool(np.isfinite(values).all())
+
+
+def _row(person: FoundPose, names: Sequence[str]) -> dict[str, Any]:
+    joints = [
+        {"joint": name, "x": round(x, 2), "y": round(y, 2), "confidence": round(c, 4)}
+        for name, (x, y), c in zip(
+            names, person.keypoints.tolist(), person.confidence.tolist(), strict=True
+        )
+    ]
+    return {"box": list(person.box), "score": round(person.score, 4), "joints": joints}
 
 
 def _drawing(image: Path, out: Path) -> Path:
@@ -77,11 +150,3 @@ def _check_drawings(images: Sequence[Path], out: Path) -> None:
                 "take them one by one, each to an output of its own"
             )
         drawn[drawing] = image
-
-
-def _whole_image(number: int, path: Path, joints: int) -> Person:
-    if not is_file(path):
-        raise FileNotFoundError(f"image {path} does not exist")
-    height, width = read_picture(path).shape[:2]
-    box = (0.0, 0.0, float(width), float(height))
-    return Person(number, number, 1, path, width, height, box, np.zeros((joints, 3)))

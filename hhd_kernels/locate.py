@@ -148,14 +148,20 @@ def student_reference(
 
 def _published(maps: Tensor, t: Tensor, window: tuple[int, int]) -> Tensor:
     """The official arithmetic, kept to positions from which its crop is a whole window."""
-    c = maps.exp().sum(dim=(2, 3)).double()[..., None]
-    s = torch.trunc(c / (c - 1) * (t.double() - 1 / (2 * c)))
+    c = maps.exp().sum(dim=(2, 3)).double()
+    x, y = t.unbind(-1)
     height, width = maps.shape[2:]
-    last = s.new_tensor((width - 1, height - 1))
+    return torch.stack(
+        (_published_axis(x, c, width, window[1]), _published_axis(y, c, height, window[0])), dim=-1
+    )
+
+
+def _published_axis(t: Tensor, c: Tensor, length: int, cells: int) -> Tensor:
+    s = torch.trunc(c / (c - 1) * (t.double() - 1 / (2 * c)))
     # An even window may start on the line past the border: its last half is then the map's end.
-    furthest = last + s.new_tensor((window[1] % 2 == 0, window[0] % 2 == 0))
-    s = torch.where((s >= 0) & (s <= furthest), s, s.clamp(torch.zeros_like(last), last))
-    return torch.where((c > 1) & c.isfinite() & t.isfinite(), s, t.double()).to(maps.dtype)
+    furthest = length if cells % 2 == 0 else length - 1
+    s = torch.where((s >= 0) & (s <= furthest), s, s.clamp(0, length - 1))
+    return torch.where((c > 1) & c.isfinite() & t.isfinite(), s, t.double()).to(t.dtype)
 
 
 def _debiased(maps: Tensor, t: Tensor, beta: float, window: tuple[int, int]) -> Tensor:
@@ -166,13 +172,18 @@ def _debiased(maps: Tensor, t: Tensor, beta: float, window: tuple[int, int]) -> 
     inside = near.sum(dim=(2, 3))
     pixels = height * width
     r = (1 - mass) * pixels / (pixels - inside).clamp_min(1)
-    r = torch.where(inside == pixels, 0, r).nan_to_num(0).clamp(0, MAX_BACKGROUND)[..., None]
-    middle = t.new_tensor(((width - 1) / 2, (height - 1) / 2))
-    reach = t.new_tensor((window[1] / 2, window[0] / 2))
+    r = torch.where(inside == pixels, 0, r).nan_to_num(0).clamp(0, MAX_BACKGROUND)
+    x, y = t.unbind(-1)
+    s = torch.stack(
+        (_debiased_axis(x, r, width, window[1]), _debiased_axis(y, r, height, window[0])), dim=-1
+    )
+    return torch.where(t.isfinite(), _onto_map(s, maps), t)
+
+
+def _debiased_axis(t: Tensor, r: Tensor, length: int, cells: int) -> Tensor:
     # Written so that the middle of the map stays where it is, exactly.
-    s = t + (t - middle) * (r / (1 - r))
-    s = _onto_map(s.clamp(t - reach, t + reach), maps)
-    return torch.where(t.isfinite(), s, t)
+    s = t + (t - (length - 1) / 2) * (r / (1 - r))
+    return s.clamp(t - cells / 2, t + cells / 2)
 
 
 def _onto_map(centers: Tensor, maps: Tensor) -> Tensor:

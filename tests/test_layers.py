@@ -24,7 +24,7 @@ FLOORS = (
     ("hhd.teach",),
     ("hhd.evaluation",),
     ("hhd.train",),
-    ("hhd.convert", "hhd.evaluate", "hhd.predict", "hhd.preview", "hhd.pictures"),
+    ("hhd.convert", "hhd.evaluate", "hhd.pose", "hhd.predict", "hhd.preview", "hhd.pictures"),
     ("hhd.report", "hhd.teaching"),
     ("hhd.demo",),
     ("hhd.commands",),

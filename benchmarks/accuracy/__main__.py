@@ -1,8 +1,9 @@
 """`python -m benchmarks.accuracy STAGE... --data D --work W`: what is left of the study's stages.
 
 Each run is a process of its own; a run that was stopped goes on where it was, and one that has its
-JSON in the results is done. `split` writes the annotation files; `report` makes docs/results.md of
-the JSON alone.
+JSON in the results is done. `split` writes the annotation files, `freeze` chooses from the
+screening's results, `ship` makes the package's model of the best student, `alignment` measures
+where windows lead a map, and `report` makes docs/results.md of the JSON alone.
 """
 
 import argparse
@@ -13,10 +14,14 @@ import sys
 import time
 from pathlib import Path
 
+from benchmarks.accuracy.alignment import write_alignment
+from benchmarks.accuracy.freeze import freeze
 from benchmarks.accuracy.jobs import Job, jobs_of, row_named, start
 from benchmarks.accuracy.place import Place
+from benchmarks.accuracy.report import ROOT, write_report
 from benchmarks.accuracy.rows import HERE, STAGES
 from benchmarks.accuracy.run import perform
+from benchmarks.accuracy.ship import ship
 from benchmarks.accuracy.split import make_split
 from hhd.train.ownership import Stop, Terminated
 
@@ -26,7 +31,9 @@ GRACE = 20
 
 def parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.accuracy", description=__doc__)
-    parser.add_argument("stages", nargs="+", choices=("split", *STAGES, "report"))
+    parser.add_argument(
+        "stages", nargs="+", choices=("split", *STAGES, "freeze", "ship", "alignment", "report")
+    )
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--work", type=Path, default=Path("runs/accuracy"))
     parser.add_argument("--results", type=Path, default=HERE / "results")
@@ -85,7 +92,17 @@ def main(arguments: list[str]) -> int:
             except Terminated:
                 return Terminated.status
         return 0
-    make_split(place.data, place.work / "annotations")
+    # The JSON alone is enough for the others.
+    if set(options.stages) - {"freeze", "report"}:
+        make_split(place.data, place.work / "annotations")
+    if "freeze" in options.stages:
+        freeze(place)
+    if "alignment" in options.stages:
+        write_alignment(place, HERE / "alignment.json")
+    if "report" in options.stages:
+        write_report(place.results, ROOT / "docs" / "results.md")
+    if "ship" in options.stages:
+        ship(place)
     stages = [stage for stage in options.stages if stage in STAGES]
     own = ["--data", place.data, "--work", place.work, "--results", place.results]
     own += ["--device", options.device]

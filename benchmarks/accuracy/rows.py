@@ -104,12 +104,38 @@ def screening() -> list[Row]:
     published = [
         Row("published, x10", {**PUBLISHED, "hhd_weight": 5.0}),
         Row("published, debiased", {**PUBLISHED, "locate": "debiased"}),
-        Row("dsnt x10", {**DSNT, "hhd_weight": 10.0}),
-        Row("heatmap, lr 8e-3", {**HEATMAP, "lr": 0.008}),
         Row("heatmap, msra", {**HEATMAP, "target": "msra"}),
     ]
     plain = [Row(name, changes) for name, changes in losses.items()]
     return [*plain, *starts, *single, *published]
+
+
+RATES = {
+    "heatmap": ("heatmap", "heatmap, lr 4e-3", "heatmap, lr 8e-3"),
+    "kl": ("kl, lr 1e-3", "kl", "kl, lr 4e-3", "kl, lr 8e-3", "kl, lr 1.6e-2"),
+    "published": ("published", "published, lr 4e-3", "published, lr 8e-3"),
+    "dsnt": ("dsnt x10", "dsnt x10, lr 8e-3"),
+    "integral": ("integral", "integral, lr 8e-3"),
+}
+"""Rows by loss whose learning rates are compared; the full map's and debiased take kl's."""
+
+
+def rates() -> list[Row]:
+    """One seed, dev: each loss's own learning rate, beside what the screening has."""
+    losses: dict[str, dict[str, Any]] = {
+        "heatmap": HEATMAP,
+        "kl": {},
+        "published": PUBLISHED,
+        "dsnt x10": {**DSNT, "hhd_weight": 10.0},
+        "integral": INTEGRAL,
+    }
+    known = {row.name: row.changes for row in screening()}
+    values = {"": 0.002, "4e-3": 0.004, "8e-3": 0.008, "1.6e-2": 0.016}
+    rows = []
+    for name in (name for names in RATES.values() for name in names if name not in known):
+        loss, _, rate = name.partition(", lr ")
+        rows.append(Row(name, {**losses[loss], "lr": values[rate]}))
+    return rows
 
 
 UNLABELLED = "unlabelled"
@@ -133,6 +159,9 @@ def few_labels(share: str, name: str, changes: Mapping[str, Any], **more: Any) -
     )
 
 
+SHORT = {"epochs": 50}
+
+
 def teacher_screening() -> list[Row]:
     """One seed, dev, a tenth of the labels, a third of the final steps: how a teacher is used."""
     plain = {"teacher_sigma": 1.5}
@@ -140,19 +169,18 @@ def teacher_screening() -> list[Row]:
     weighed = {"teacher_weighting": "confidence"}
     ways: dict[str, dict[str, Any]] = {
         "gate .5": GATE,
-        "coordinates": {**GATE, **points},
         "weighed": {**plain, **weighed},
         "gate .3": {**plain, "teacher_gate": 0.3},
         "gate 0": plain,
         "gate .7": {**plain, "teacher_gate": 0.7},
-        "coordinates, weighed": {**plain, **points, **weighed},
         "narrow": {"teacher_gate": 0.5},
+        "coordinates": {**GATE, **points},
+        "coordinates, weighed": {**plain, **points, **weighed},
     }
-    short = {"epochs": 50}
     return [
-        few_labels("10", "screened, none", short),
+        few_labels("10", "screened, none", SHORT),
         *(
-            few_labels("10", f"screened, {name}", {**short, **changes}, targets="heavy")
+            few_labels("10", f"screened, {name}", {**SHORT, **changes}, targets="heavy")
             for name, changes in ways.items()
         ),
     ]
@@ -183,82 +211,96 @@ def ours() -> list[Row]:
 
 
 SEEDS = (0, 1, 2)
+PAIR = (0, 1)
 
 
 def confirmation() -> list[Row]:
-    """Three seeds, val: the losses at the frozen settings."""
+    """Three seeds, val: the losses, all labels, at the frozen settings."""
     settings = frozen()
-    shared, best = settings["shared"], settings["best"]
     losses: dict[str, dict[str, Any]] = {
-        "heatmap": {**HEATMAP, **settings["heatmap"]},
-        "best": best,
-        "integral": INTEGRAL,
-        "dsnt": DSNT,
-        "full-map kl": FULL_MAP,
+        "heatmap": HEATMAP,
         "kl": {},
-        "published": {**PUBLISHED, **settings["published"]},
+        "integral": INTEGRAL,
+        "dsnt": {**DSNT, "hhd_weight": 10.0},
+        "full-map kl": FULL_MAP,
+        "published": PUBLISHED,
         "debiased": {"locate": "debiased"},
     }
-    more = {"best": (*SEEDS, 3, 4), "heatmap": (*SEEDS, 3, 4)}
     return [
         Row(
             f"final {name}",
-            {"epochs": 30, **shared, **changes},
+            {**settings["shared"], **changes, **settings.get(name, {})},
             test="val",
-            seeds=more.get(name, SEEDS),
+            seeds=SEEDS,
         )
         for name, changes in losses.items()
     ]
 
 
 def worth() -> list[Row]:
-    """Three seeds, val: what a teacher is worth, in the settings (a) to (d) of the issue."""
+    """Val: what a teacher is worth with all labels (a), with all labels and more pictures (b), with
+    a tenth or a third of the labels (c) and with none (d)."""
     settings = frozen()
     shared, use = settings["shared"], settings["teacher"]
     points = {**use, "teacher_shape": "gaussian"}
-    all_labels = {"epochs": 30, **shared}
-    heavy = {"targets": "heavy", "test": "val", "seeds": SEEDS}
-    final = {"test": "val", "seeds": SEEDS}
-    own = {"teacher_gate": 0.2}
 
-    def extra(name: str, changes: Mapping[str, Any], targets: str, **more: Any) -> Row:
+    def with_more(name: str, changes: Mapping[str, Any], targets: str, seeds: Any) -> Row:
         return Row(
             name,
-            {**all_labels, **changes},
+            {**shared, **changes},
             further={UNLABELLED: EXTRA},
-            **{**final, "targets": targets, **more},
+            targets=targets,
+            test="val",
+            seeds=seeds,
         )
 
-    rows = [
-        Row("a, heavy's maps", {**all_labels, **use, "teacher": None}, **heavy),
-        extra("b, heavy's maps", use, "heavy"),
-        extra("b, heavy's coordinates", points, "heavy"),
-        extra("b, ours", own, "ours"),
+    def few(share: str, name: str, changes: Mapping[str, Any], seeds: Any, targets: Any) -> Row:
+        changes = {**shared, "epochs": settings["epochs"][share], **changes}
+        return few_labels(share, name, changes, targets=targets, test="val", seeds=seeds)
+
+    own = {"teacher_gate": 0.2}
+    free = {"labels": "ignored", "teacher": None}
+    return [
+        with_more("b, heavy's maps", use, "heavy", SEEDS),
+        few("10", "none", {}, SEEDS, None),
+        few("10", "heavy's maps", use, SEEDS, "heavy"),
+        few("10", "heavy's coordinates", points, SEEDS, "heavy"),
+        with_more("b, heavy's coordinates", points, "heavy", SEEDS),
+        few("30", "none", {}, PAIR, None),
+        few("30", "heavy's maps", use, PAIR, "heavy"),
+        Row(
+            "a, heavy's maps",
+            {**shared, **use, "teacher": None},
+            targets="heavy",
+            test="val",
+            seeds=PAIR,
+        ),
+        with_more("d, heavy's maps", {**use, **free}, "heavy", PAIR),
+        few("10", "itself", own, PAIR, "itself_10"),
+        with_more("d, heavy's coordinates", {**points, **free}, "heavy", PAIR),
+        with_more("b, ours", own, "ours", PAIR),
+        few("10", "ours", own, PAIR, "ours_10"),
     ]
-    for share in ("10", "30"):
-        few = [
-            few_labels(share, "none", {**shared}, **final),
-            few_labels(share, "heavy's maps", {**shared, **use}, **heavy),
-            few_labels(share, "heavy's coordinates", {**shared, **points}, **heavy),
-            few_labels(share, "ours", {**shared, **own}, **{**final, "targets": f"ours_{share}"}),
-            few_labels(
-                share, "itself", {**shared, **own}, **{**final, "targets": f"itself_{share}"}
-            ),
-        ]
-        rows += few
-    free = {**all_labels, "labels": "ignored", "teacher": None}
-    rows += [
-        Row("d, heavy's maps", {**free, **use}, further={UNLABELLED: EXTRA}, **heavy),
-        Row("d, heavy's coordinates", {**free, **points}, further={UNLABELLED: EXTRA}, **heavy),
+
+
+def best() -> list[Row]:
+    """One seed: the longest schedules of the large student; dev chooses among them."""
+    changes = frozen()["best"]
+    at_160 = {"input_size": [160, 160], "sigma": 2.0, "window": 9, "teacher_sigma": 2.0}
+    more: dict[str, Any] = {"further": {UNLABELLED: EXTRA}, "targets": "heavy"}
+    return [
+        Row("best 128", changes, **more),
+        Row("best 160", {**changes, **at_160, "epochs": changes["epochs"] * 3 // 4}, **more),
     ]
-    return rows
 
 
 STAGES = {
     "scout": scouts,
     "screen": screening,
+    "rates": rates,
     "teachers": ours,
     "screen-teacher": teacher_screening,
+    "best": best,
     "confirm": confirmation,
     "worth": worth,
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -29,6 +30,24 @@ def perform(place: Place, row: Row, seed: int, device: str, stop: Stop) -> None:
     seconds = time.monotonic() - start
     where = next(trained.model.parameters()).device
     ways = accuracy(trained.model, decodings(trained.decoder.card), trained.val, where)
+    measured = {
+        "parameters": sum(p.numel() for p in trained.model.parameters()),
+        "steps": _steps(recipe),
+        "images_per_second": round(trained.images_per_second, 1),
+        "seconds": round(seconds),
+    }
+    write_result(place.result(row, seed), row, seed, measured, facts(), ways)
+
+
+def write_result(
+    path: Path,
+    row: Row,
+    seed: int,
+    measured: dict[str, Any],
+    environment: dict[str, Any],
+    ways: dict[str, dict[str, Any]],
+) -> None:
+    """The JSON of a run, a list a line: to be read, and small."""
     result = {
         "row": row.name,
         "seed": seed,
@@ -37,16 +56,11 @@ def perform(place: Place, row: Row, seed: int, device: str, stop: Stop) -> None:
         "train": row.train,
         "further": dict(row.further),
         "targets": row.targets,
-        "parameters": sum(p.numel() for p in trained.model.parameters()),
-        "steps": _steps(recipe),
-        "images_per_second": round(trained.images_per_second, 1),
-        "seconds": round(seconds),
-        "environment": facts(),
+        **measured,
+        "environment": environment,
         "decodings": ways,
     }
-    path = place.result(row, seed)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # A list a line: to be read, and small.
     write_bytes(path, (_lines(result) + "\n").encode())
 
 

@@ -41,8 +41,8 @@ def _loss_and_grad(weighted: bool) -> Callable[[Preset, Maps], Call]:
 
 
 # The maps' weights are ones, so both have the same exact results.
-LOSS_AND_GRAD = Op("loss_and_grad", 3, _loss_and_grad(True), JOINT_LIVE.exact)
-NO_WEIGHT = Op("loss_and_grad, no weight", 3, _loss_and_grad(False), JOINT_LIVE.exact)
+LOSS_AND_GRAD = JOINT_LIVE._replace(name="loss_and_grad", build=_loss_and_grad(True))
+NO_WEIGHT = JOINT_LIVE._replace(name="loss_and_grad, no weight", build=_loss_and_grad(False))
 
 
 class Bench:

@@ -80,11 +80,11 @@ struct LossViews {
 struct LossReduction {
   static constexpr int64_t kMean = 0, kOfficial = 1;  // options.py's Reduction
   int64_t kind;
-  View grad_scale;            // one number; null data: 1
-  View loss;                  // one number each, of the accumulation type
-  View coordinate_loss{};     // null data: not wanted (hhd_loss)
-  View hhd_loss{};            // null data: not wanted (hhd_loss)
-  void* scratch = nullptr;    // device memory of the CUDA kernels: see cuda/launch.h
+  View grad_scale;          // one number; null data: 1
+  View loss;                // one number each, of the accumulation type
+  View coordinate_loss{};   // null data: not wanted (hhd_loss)
+  View hhd_loss{};          // null data: not wanted (hhd_loss)
+  void* scratch = nullptr;  // device memory of the CUDA kernels: see cuda/launch.h
 };
 
 // The ops for one accumulation type. Each call handles units [begin, end) of the maps: a unit is

@@ -15,7 +15,7 @@ def run(words: Sequence[str]) -> None:
     """Convert, and say what came of it."""
     options = _parser().parse_args(words)
     part: Part | None = "student" if options.student else "teacher" if options.teacher else None
-    given = {name: getattr(options, name) for name in (*USUAL, "task", "model")}
+    given = {name: getattr(options, name, None) for name in (*USUAL, "task", "model")}
     given = {name: value for name, value in given.items() if value is not None}
     given |= decoding_of(options)
     print(convert(options.file, options.output, part=part, given=given))
@@ -43,7 +43,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--task", choices=("heatmap", "integral"), help="(default: what the file's head is)"
     )
-    parser.add_argument("--beta", type=float, help="of integral heads (HHD's: 10; default: 1)")
     parser.add_argument("--sigma", type=float, help="of its targets (default: 2)")
     parser.add_argument("--padding", type=float, help="of boxes (default: 1.25)")
     parser.add_argument("--affine", choices=("standard", "udp"), help="(default: standard)")
@@ -58,5 +57,5 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="has no effect: nothing that a file holds is run, and it is read without",
     )
-    add_decoding(parser)
+    add_decoding(parser, beta="of integral heads (HHD's: 10; default: 1)")
     return parser

@@ -38,7 +38,10 @@ def window_side(word: str) -> int | None:
         raise argparse.ArgumentTypeError(f"{word!r}; it takes whole or an odd number") from None
 
 
-def add_decoding(parser: argparse.ArgumentParser) -> None:
+def add_decoding(
+    parser: argparse.ArgumentParser,
+    beta: str = "integral networks: the softmax's inverse temperature (default: the model's own)",
+) -> None:
     """Options that replace what the model's card says of decoding; without them it holds."""
     parser.add_argument(
         "--decode-window",
@@ -53,12 +56,7 @@ def add_decoding(parser: argparse.ArgumentParser) -> None:
         default=argparse.SUPPRESS,
         help="average with the mirrored picture (default: the model's own)",
     )
-    parser.add_argument(
-        "--beta",
-        type=float,
-        default=argparse.SUPPRESS,
-        help="integral networks: the softmax's inverse temperature (default: the model's own)",
-    )
+    parser.add_argument("--beta", type=float, default=argparse.SUPPRESS, help=beta)
     for name, choices in (
         ("--flip-shift", ("exact", "cell", "none")),
         ("--heatmap-decode", ("plain", "quarter", "quarter_hrnet", "dark", "dark_udp")),

@@ -88,7 +88,12 @@ def save_model(path: Path, model: PoseModel, card: ModelCard) -> None:
     """Write the weights and the card, and the folder; the file appears whole or not at all."""
     tensors = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_bytes(path, save(tensors, metadata={"hhd": json_text(asdict(card))}))
+    write_bytes(path, save(tensors, metadata={"hhd": card_text(card)}))
+
+
+def card_text(card: ModelCard) -> str:
+    """The card as the JSON that :func:`read_card` reads."""
+    return json_text(asdict(card))
 
 
 def load_model(path: Path) -> tuple[PoseModel, ModelCard]:

@@ -111,10 +111,8 @@ def train_step(run: Run, batch: dict[str, Tensor], clock: Clock) -> Terms:
     batch = {key: value.to(device, non_blocking=True) for key, value in batch.items()}
     if not run.precision:
         set_precision(run, batch["image"][:: recipe.accumulate])
-    if recipe.joint_weights:
-        # By the skeleton's joints, also in mirrored crops, where left and right are exchanged
-        # (HRNet); the two need not weigh the same, and in crowdpose14 they do not.
-        batch["joint_weight"] = torch.tensor(run.skeleton.joint_weights, device=device)
+    if run.joint_weights is not None:
+        batch["joint_weight"] = run.joint_weights
     images = normalise_images(batch["image"]).contiguous(memory_format=torch.channels_last)
     taught = None if run.teacher is None else run.teacher(batch, images)
     prepared = run.criterion.prepare(batch, taught)

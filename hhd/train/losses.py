@@ -137,7 +137,8 @@ class CoordinateLoss:
         if recipe.coordinate_loss == "l1":
             distance = offset.abs() / recipe.sigma
         else:
-            unit = offset / torch.tensor(self.size, device=offset.device)
+            # By numbers: a tensor of them would be copied to the device at each step.
+            unit = torch.stack([offset[..., axis] / self.size[axis] for axis in (0, 1)], dim=-1)
             distance = F.smooth_l1_loss(unit, torch.zeros_like(unit), reduction="none")
         term = weighted_mean(distance.mean(dim=-1), batch["weight"], _total(totals, "weight"))
         return recipe.coordinate_weight * term, {"coordinate": term.detach()}

@@ -10,12 +10,12 @@ import torch
 from rich.console import Console
 from torch import Tensor
 from torch.optim.lr_scheduler import LRScheduler
-from torch.optim.swa_utils import AveragedModel
 
 from hhd.data.loading import MixedData, StepBatches
 from hhd.data.skeleton import Skeleton
 from hhd.models.base import PoseModel
 from hhd.train.assess import Assessment
+from hhd.train.average import MovingAverage
 from hhd.train.losses import StepLoss
 from hhd.train.processes import Processes
 from hhd.train.recipe import Recipe
@@ -34,7 +34,7 @@ class Run:
     """The network itself, whose weights are trained."""
     network: Callable[[Tensor], Tensor]
     """What is called in a step: the network, maybe compiled, maybe one of several processes'."""
-    average: AveragedModel | None
+    average: MovingAverage | None
     """The moving average of the weights."""
     teacher: StepTeacher | None
     criterion: StepLoss
@@ -47,6 +47,9 @@ class Run:
     """Crops a step from each part of the data, of all processes together."""
     steps_per_epoch: int
     assessment: Assessment
+    joint_weights: Tensor | None = None
+    """By the skeleton's joints [K], also in mirrored crops, where left and right are exchanged
+    (HRNet); the two need not weigh the same, and in crowdpose14 they do not."""
     precision: str = ""
     """Of the forward pass; empty until it is chosen."""
     hhd_weight: float = 0.0

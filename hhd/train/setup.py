@@ -9,7 +9,6 @@ import torch
 from rich.console import Console
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 import hhd_kernels as hk
 from hhd.console import say
@@ -21,6 +20,7 @@ from hhd.models.base import PoseModel, channels_last
 from hhd.models.checkpoints import read_weights, start_from
 from hhd.models.files import ModelCard
 from hhd.train.assess import build_assessment
+from hhd.train.average import MovingAverage
 from hhd.train.data import build_data
 from hhd.train.losses import DistillationLoss, StepLoss, build_loss
 from hhd.train.norms import synchronised
@@ -71,6 +71,9 @@ def set_up(recipe: Recipe, console: Console, processes: Processes) -> Run:
         assessment=build_assessment(
             recipe, skeleton, build_card(recipe, skeleton, criterion), val_data
         ),
+        joint_weights=(
+            torch.tensor(skeleton.joint_weights, device=device) if recipe.joint_weights else None
+        ),
         hhd_weight=recipe.distillation()[1],
     )
 
@@ -106,12 +109,9 @@ def in_processes(model: PoseModel, recipe: Recipe, processes: Processes) -> nn.M
     return network
 
 
-def build_average(model: PoseModel, recipe: Recipe) -> AveragedModel | None:
+def build_average(model: PoseModel, recipe: Recipe) -> MovingAverage | None:
     """The moving average of weights and batch norms' statistics, if the recipe has one."""
-    if not recipe.ema:
-        return None
-    decay = get_ema_multi_avg_fn(recipe.ema)
-    return AveragedModel(model, multi_avg_fn=decay, use_buffers=True)
+    return MovingAverage(model, recipe.ema) if recipe.ema else None
 
 
 def build_card(recipe: Recipe, skeleton: Skeleton, criterion: StepLoss) -> ModelCard:

@@ -74,7 +74,7 @@ def _targets_teacher(recipe: Recipe, size: tuple[int, int], criterion: StepLoss)
             return targets_of_batch(batch, size, options, zoom)
 
     if recipe.teacher_shape == "gaussian":
-        stored = _as_labels(stored, size, recipe.sigma, criterion)
+        stored = as_labels(stored, size, recipe.sigma, criterion)
     if recipe.teacher != "labels":
         return stored
     by_labels = label_teacher(size, recipe.sigma)
@@ -86,7 +86,7 @@ def _targets_teacher(recipe: Recipe, size: tuple[int, int], criterion: StepLoss)
     return both
 
 
-def _as_labels(
+def as_labels(
     stored: Callable[[Batch, Tensor], hk.TeacherTargets],
     size: tuple[int, int],
     sigma: float,

@@ -58,7 +58,7 @@ TINY = tl.constexpr(1.1754943508222875e-38)
 
 
 class Gradient(NamedTuple):
-    """The terms of the gradient, all [G, 1, 1]."""
+    """The terms of the gradient, all [G]."""
 
     constant: Any
     """Without a softmax 0, or NaN in all of a gradient that is."""

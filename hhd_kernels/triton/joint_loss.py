@@ -262,14 +262,14 @@ def joint_loss_kernel(
 @triton.jit
 def reduced(terms, count, divisor, weight_sum, BLOCK: tl.constexpr):
     """The terms' sum in float64, in order, over a number or the weights' sum."""
-    result = tl.zeros([1], tl.float64)
+    result = tl.zeros([], tl.float64)
     for first in range(0, count, BLOCK):
         n = first + tl.arange(0, BLOCK).to(tl.int64)
         part = tl.load(terms + n, mask=n < count, other=0.0).to(tl.float64)
         result += tl.sum(part, 0)
-    by = tl.full([1], divisor, tl.float64)
+    by = divisor
     if weight_sum is not None:
-        by = tl.load(weight_sum).to(tl.float64) + tl.zeros([1], tl.float64)
+        by = tl.load(weight_sum).to(tl.float64)
     return tl.where(by == 0, 0.0, result / by)
 
 
@@ -289,15 +289,14 @@ def finish_kernel(
     hhd_weight: tl.float64,
     BLOCK: tl.constexpr,
 ):
-    only = tl.arange(0, 1).to(tl.int64)
     hhd = reduced(hhd_terms, count, hhd_divisor, teacher_weight_sum, BLOCK)
-    whole = hhd * tl.full([1], hhd_weight, tl.float64)
+    whole = hhd * hhd_weight
     if coordinate_terms is not None:
         coordinate = reduced(coordinate_terms, count, coordinate_divisor, weight_sum, BLOCK)
-        whole += coordinate * tl.full([1], coordinate_weight, tl.float64)
-        tl.store(coordinate_loss + only, coordinate)
-        tl.store(hhd_loss + only, hhd)
-    tl.store(loss + only, whole)
+        whole += coordinate * coordinate_weight
+        tl.store(coordinate_loss, coordinate)
+        tl.store(hhd_loss, hhd)
+    tl.store(loss, whole)
 
 
 def joint_loss(
@@ -378,6 +377,7 @@ def joint_loss(
         SAMPLING=sampling,
         BORDER=border,
         **block,
+        **launch.registers(logits, block),
     )
     loss, coordinate, hhd = made(), made(), made()
     launch.run(

@@ -17,6 +17,9 @@ CHUNK = 16384
 """Bytes of such a map's tiles."""
 JOINTS = 4
 """How many maps a program takes where joints are innermost in memory."""
+REGISTERS = 128
+"""A thread's at most in the joint loss, where several warps share a map in float32. It spills none
+at that, and as many programs are resident whichever Triton compiles: left alone, some take 168."""
 CELLS = 16
 """Rows and columns of a window that are taken at once."""
 
@@ -52,6 +55,17 @@ def tile(maps: Tensor) -> dict[str, Any]:
         "A": tl.float64 if accumulator(maps) == torch.float64 else tl.float32,
         "num_warps": warps,
     }
+
+
+def registers(maps: Tensor, block: dict[str, Any]) -> dict[str, int]:
+    """The limit of a kernel that needs one; the others take fewer when there is none."""
+    single = block["G"] == 1 and block["A"] == tl.float32 and block["num_warps"] > 1
+    return {"maxnreg": REGISTERS} if single and takes_a_limit(maps) else {}
+
+
+def takes_a_limit(maps: Tensor) -> bool:
+    """Whether the compiler for these maps does: NVIDIA's."""
+    return maps.device.type == "cuda" and torch.version.hip is None
 
 
 def cells(rows: int, columns: int) -> dict[str, int]:

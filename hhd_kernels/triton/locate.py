@@ -129,7 +129,7 @@ def newton_step(m, top, peak_y, peak_x, TAPS: tl.constexpr, P: tl.constexpr, WHO
 
 @triton.jit
 def pick(f, dx, dy, AT_X: tl.constexpr, AT_Y: tl.constexpr):
-    """The value of a patch at an offset from its centre, [G, 1, 1]."""
+    """The value of a patch at an offset from its centre, [G]."""
     return total(tl.where((dx == AT_X) & (dy == AT_Y), f, 0.0))
 
 
@@ -145,7 +145,7 @@ def blurred_maximum(m, TAPS: tl.constexpr, norm, WHOLE: tl.constexpr):
             dy, dx = tap // TAPS - TAPS // 2, tap % TAPS - TAPS // 2
             on_map = (i + dy >= 0) & (i + dy < m.height) & (x + dx >= 0) & (x + dx < m.width)
             value = tl.where(on_map & mask, read(m, i + dy, x + dx, on_map & mask), 0.0)
-            offset_y, offset_x = tl.full([1, 1, 1], dy, tl.int32), tl.full([1, 1, 1], dx, tl.int32)
+            offset_y, offset_x = tl.full([], dy, tl.int32), tl.full([], dx, tl.int32)
             weight = gaussian(offset_y, TAPS, A) * gaussian(offset_x, TAPS, A)
             blurred += value * (weight / (norm * norm))
         result = tl.maximum(result, largest(tl.where(mask, blurred, -INFINITY)))

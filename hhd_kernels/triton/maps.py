@@ -1,9 +1,10 @@
 """A map as the kernels see it: tiles of pixels, its largest value, its norm and its softmax.
 
 One program handles G maps: 1, or a few where joints are innermost in memory (channels_last). A
-value per map has the shape [G, 1, 1], per pixel [G, ROWS, COLUMNS]. A map that fits one tile
-(WHOLE) is read once and kept in registers; a larger one is read again, tile by tile, for every
-pass over it.
+value per pixel has the shape [G, ROWS, COLUMNS]; one per map [G, 1, 1], written [G] below, and is a
+scalar where G is 1: a block of one element has a layout, which Triton 3.6 carries over to the
+blocks it meets, and every thread then holds the whole window. A map that fits one tile (WHOLE) is
+read once and kept in registers; a larger one is read again, tile by tile, for every pass over it.
 """
 
 from typing import Any, NamedTuple
@@ -36,11 +37,11 @@ class Map(NamedTuple):
     """The G maps of a program."""
 
     origin: Any
-    """Where each begins, [G, 1, 1]."""
+    """Where each begins, [G]."""
     stride_h: Any
     stride_w: Any
     exists: Any
-    """False for a joint beyond the last, and for one that is not to be read, [G, 1, 1]."""
+    """False for a joint beyond the last, and for one that is not to be read, [G]."""
     height: Any
     width: Any
     rows: Any
@@ -53,22 +54,24 @@ class Map(NamedTuple):
 
 @triton.jit
 def joints_of_program(instances, joints, G: tl.constexpr):
-    """Instance and joint of this program's maps, 64-bit, and which of them exist, [G, 1, 1]."""
-    n = tl.program_id(0).to(tl.int64) * G + tl.arange(0, G)[:, None, None]
+    """Instance and joint of this program's maps, 64-bit, and which of them exist, [G]."""
+    n = tl.program_id(0).to(tl.int64) * G
+    if G > 1:
+        n += tl.arange(0, G)[:, None, None]
     b = n // joints
     return b, n % joints, b < instances
 
 
 @triton.jit
 def at(view, b, k):
-    """The address of each joint's first element, [G, 1, 1]."""
+    """The address of each joint's first element, [G]."""
     return view.data + (b * view.stride_b + k * view.stride_k)
 
 
 @triton.jit
 def number(value, like):
-    """A scalar argument in the dtype of `like`, [1, 1, 1]."""
-    return tl.full([1, 1, 1], value, like.dtype)
+    """A scalar in the dtype of `like`."""
+    return tl.full([], value, like.dtype)
 
 
 @triton.jit
@@ -156,32 +159,51 @@ def pixels_of_strip(m, strip):
 
 @triton.jit
 def flat(x):
-    """[G, rows, columns] as [G, pixels]: one reduction, not two."""
-    return tl.reshape(x, [x.shape[0], x.shape[1] * x.shape[2]])
+    """[G, rows, columns] as [G, pixels], or [pixels] where G is 1: one reduction, not two."""
+    PIXELS: tl.constexpr = x.shape[1] * x.shape[2]
+    if x.shape[0] == 1:
+        return tl.reshape(x, [PIXELS])
+    else:
+        return tl.reshape(x, [x.shape[0], PIXELS])
+
+
+@triton.jit
+def per_map(x):
+    """What a reduction of `flat` has left as other values per map, [G]."""
+    if len(x.shape) == 0:
+        return x
+    else:
+        return x[:, None, None]
 
 
 @triton.jit
 def total(x):
-    """The sum over each map, [G, 1, 1]."""
-    return tl.sum(flat(x), 1)[:, None, None]
+    """The sum over each map, [G]."""
+    pixels = flat(x)
+    return per_map(tl.sum(pixels, len(pixels.shape) - 1))
 
 
 @triton.jit
 def largest(x):
-    """The largest value of each map, NaN passed over, [G, 1, 1]."""
-    return tl.max(flat(x), 1)[:, None, None]
+    """The largest value of each map, NaN passed over, [G]."""
+    pixels = flat(x)
+    return per_map(tl.max(pixels, len(pixels.shape) - 1))
 
 
 @triton.jit
 def smallest(x):
-    """The smallest value of each map, [G, 1, 1]."""
-    return tl.min(flat(x), 1)[:, None, None]
+    """The smallest value of each map, [G]."""
+    pixels = flat(x)
+    return per_map(tl.min(pixels, len(pixels.shape) - 1))
 
 
 @triton.jit
 def any_map(condition):
-    """Whether a condition [G, 1, 1] holds for one of the program's maps: a scalar."""
-    return tl.max(tl.reshape(condition.to(tl.int32), [condition.shape[0]]), 0) > 0
+    """Whether a condition [G] holds for one of the program's maps: a scalar."""
+    if len(condition.shape) == 0:
+        return condition
+    else:
+        return tl.max(tl.reshape(condition.to(tl.int32), [condition.shape[0]]), 0) > 0
 
 
 @triton.jit
@@ -198,7 +220,7 @@ def finite_or_nan(x):
 
 @triton.jit
 def maximum_of(m, WHOLE: tl.constexpr):
-    """The largest value of each map, NaN passed over, [G, 1, 1]."""
+    """The largest value of each map, NaN passed over, [G]."""
     top = tl.full(m.exists.shape, -INFINITY, m.pixels.dtype)
     for tile in range(tiles(m, WHOLE)):
         top = tl.maximum(top, largest(values_of(m, tile, WHOLE)))
@@ -207,7 +229,7 @@ def maximum_of(m, WHOLE: tl.constexpr):
 
 @triton.jit
 def has_nan(m, WHOLE: tl.constexpr):
-    """Whether each map has a NaN, [G, 1, 1]."""
+    """Whether each map has a NaN, [G]."""
     found = tl.zeros(m.exists.shape, tl.int32)
     for tile in range(tiles(m, WHOLE)):
         v = values_of(m, tile, WHOLE)
@@ -238,7 +260,7 @@ def peak_of(m, top, WHOLE: tl.constexpr):
 
 @triton.jit
 def norm_of(m, KIND: tl.constexpr, WHOLE: tl.constexpr):
-    """The divisor of l1, l2 and l1_positive before eps, [G, 1, 1]."""
+    """The divisor of l1, l2 and l1_positive before eps, [G]."""
     norm = tl.zeros(m.exists.shape, m.pixels.dtype)
     for tile in range(tiles(m, WHOLE)):
         _, _, mask = pixels_of(m, tile, WHOLE)

@@ -20,7 +20,7 @@ MIRROR_PUBLISHED = tl.constexpr(int(Border.MIRROR_PUBLISHED))
 
 
 class Axis(NamedTuple):
-    """One axis of a window on each of the program's maps, all [G, 1, 1]."""
+    """One axis of a window on each of the program's maps, all [G]."""
 
     start: Any
     fraction: Any

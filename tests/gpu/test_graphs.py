@@ -59,6 +59,6 @@ def test_targets_in_a_graph_feed_the_loss(backend: str) -> None:
     teacher.copy_(OTHERS[1])
     replay()
     expected, grad = hk.joint_loss_and_grad(
-        maps, hk.teacher_targets(OTHERS[1]), SETUP.target_coords
+        maps, hk.teacher_targets(OTHERS[1]), SETUP.target_coords, hhd_weight=10.0
     )
     assert all(torch.equal(one, two) for one, two in zip(results, (*expected, grad), strict=True))

@@ -521,7 +521,7 @@ def test_recipes_start_from_checkpoints_and_are_taught_by_them(tmp_path, tiny):
         torch.testing.assert_close(got[f"backbone.{key}"], value)
     _, card = load_model(tmp_path / recipe.output / "model.safetensors")
     assert card.recipe == recipe.as_dict()
-    assert card.preset == "custom"  # the recipe's weight
+    assert card.preset == "kl-v2"  # the preset is of sigma 2
 
 
 def test_teachers_that_cannot_teach_are_refused(tmp_path, student):

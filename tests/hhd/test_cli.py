@@ -50,7 +50,7 @@ def test_demo_eval_and_predict(tmp_path, capsys):
     picture = val / "images" / "000001.png"
     assert main(["predict", model, str(picture), "--output", str(tmp_path / "p")]) == 0
     rows = json.loads((tmp_path / "p" / "predictions.json").read_text())
-    assert len(rows[0]["joints"]) == 14
+    assert len(rows[0]["people"][0]["joints"]) == 14
     assert (tmp_path / "p" / "000001.png").is_file()
     words = ["--output", str(tmp_path / "w"), "--decode-window=whole", "--flip-test=none"]
     assert main(["predict", model, str(picture), *words]) == 0

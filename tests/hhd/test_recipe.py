@@ -82,10 +82,12 @@ def test_the_students_of_lspet_differ_in_their_loss_alone():
 
 
 def test_the_presets_of_the_losses():
-    published, ours = (DistillationLoss(load_recipe(name)).criterion for name in DISTILLING)
+    published, ours = (
+        DistillationLoss(load_recipe(name), (48, 48)).criterion for name in DISTILLING
+    )
     assert published.preset == "published-v1"
-    sigma_two = replace(load_recipe("lspet_kl"), sigma=2.0, hhd_weight=1.0)
-    assert DistillationLoss(sigma_two).criterion.preset == "kl-v1"
+    sigma_two = replace(load_recipe("lspet_kl"), sigma=2.0)
+    assert DistillationLoss(sigma_two, (48, 48)).criterion.preset == "kl-v2"
     assert ours.preset == "custom"  # its unit is the recipe's sigma
 
 
@@ -93,7 +95,7 @@ def test_a_loss_has_its_own_window_and_weight():
     student = ["demo_student", "--teacher", "labels", "--loss"]
     published = parse_recipe([*student, "published"])
     assert published.distillation() == (8, 0.5)
-    assert DistillationLoss(published).criterion.preset == "published-v1"
+    assert DistillationLoss(published, (48, 48)).criterion.preset == "published-v1"
     assert parse_recipe([*student, "kl"]).distillation() == (7, 10.0)
     assert parse_recipe([*student, "kd_kl"]).distillation() == (7, 1.0)
     assert parse_recipe([*student, "kl", "--window=5", "--hhd-weight=0"]).distillation() == (5, 0)

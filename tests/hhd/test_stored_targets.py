@@ -8,6 +8,11 @@ import hhd_kernels as hk
 from hhd.data.affine import compose, crop_affine, flip_affine, transform_points
 from hhd.data.targets import gaussian_maps
 from hhd.teach.canonical import Stored, canonical_records, mean_width, targets_in_view, view_of
+from hhd.teach.stored import FIELD
+from hhd.teach.teachers import label_teacher
+from hhd.train.losses import DistillationLoss
+from hhd.train.recipe import load_recipe
+from hhd.train.teacher import as_labels
 
 PICTURE = 400
 TEACHER, STUDENT = 64, 48
@@ -136,3 +141,24 @@ def test_a_map_of_zeros_is_no_answer():
     found = targets_in_view(stored, (16, 16), hk.HHDLoss()._target, 1.0)
     assert (found.confidence == 0).all()
     assert torch.isfinite(found.windows).all()
+
+
+def test_a_teachers_joints_alone_teach_as_labels_would():
+    """Of a wide, lopsided answer the place is left, between the cells, and the confidence."""
+    size, coords = (48, 48), torch.tensor([[[20.3, 11.8], [30.0, 31.5]]])
+    maps = 0.6 * gaussians(coords, size, 3.0) + 0.2 * gaussians(coords + 6, size, 1.0)
+    recipe = load_recipe("lspet_kl", teacher=None, targets="folder", teacher_shape="gaussian")
+    criterion = DistillationLoss(recipe, size)
+    peaks = torch.tensor([[0.6, 0.0]])
+
+    def stored(batch, images):
+        return criterion.targets(maps)._replace(confidence=peaks)
+
+    batch = {FIELD + "centers": coords, "coords": coords, "weight": torch.ones(1, 2)}
+    found = as_labels(stored, size, 1.5, criterion)(batch, None)
+    by_label = label_teacher(size, 1.5)(batch, None)
+    expected = criterion.targets(by_label)
+    torch.testing.assert_close(found.windows[:, 0], expected.windows[:, 0])
+    torch.testing.assert_close(found.centers[:, 0], expected.centers[:, 0])
+    assert torch.equal(found.confidence, peaks)
+    assert not found.windows[:, 1].any()

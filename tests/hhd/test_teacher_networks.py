@@ -383,10 +383,25 @@ def test_a_model_of_ours_needs_no_card(tmp_path, write, lsp14):
         ValueError, match=r"teacher network .*: input_size is \[24, 32\]; the model"
     ):
         open_teacher(write(network="model.safetensors"), lsp14)
-    student = ModelCard("small_teacher", "integral", (64, 96), 1.4, 10.0, 1.5, lsp14)
-    save_model(tmp_path / "student.safetensors", model, student)
-    with pytest.raises(ValueError, match="has task integral; a teacher gives heatmaps"):
-        open_teacher(tmp_path / "student.safetensors", lsp14)
+
+
+def test_an_integral_network_teaches_its_implicit_map(tmp_path, lsp14):
+    """Of the Gaussian that its targets are it would make a map that peaks at 1."""
+    torch.manual_seed(0)
+    model = build_model("small_student", len(lsp14)).eval()
+    card = ModelCard("small_student", "integral", (64, 96), 1.4, 5.0, 2.0, lsp14)
+    save_model(tmp_path / "student.safetensors", model, card)
+    network = open_teacher(tmp_path / "student.safetensors", lsp14)
+    crops = np.random.default_rng(1).integers(0, 256, (2, 96, 64, 3), dtype=np.uint8)
+    images = normalise_images(torch.from_numpy(crops).permute(0, 3, 1, 2))
+    with torch.no_grad():
+        mass = torch.softmax(5.0 * model(images).flatten(2), dim=2)
+    found = network(crops)
+    torch.testing.assert_close(found.flatten(2), mass * 2 * np.pi * 4.0, atol=1e-5, rtol=1e-4)
+    cells = torch.arange(found.shape[3]) - 10.0
+    profile = torch.exp(-cells.square() / 8)
+    gaussian = torch.outer(profile, profile)
+    assert float(gaussian.max() / gaussian.sum() * 2 * np.pi * 4) == pytest.approx(1, abs=0.01)
 
 
 def test_another_checkpoint_by_its_model(tmp_path, write, lsp14):

@@ -164,7 +164,7 @@ def test_matched_gradient_norms():
     torch.manual_seed(0)
     batch = {"coords": torch.rand(2, 14, 2) * 30 + 8, "weight": torch.ones(2, 14)}
     logits, teacher = torch.randn(2, 14, 48, 48) * 0.3, torch.rand(2, 14, 48, 48)
-    criterion = DistillationLoss(recipe)
+    criterion = DistillationLoss(recipe, (48, 48))
     prepared = criterion.prepare(batch, teacher)
     weight = criterion.match_gradients(criterion.gradient_norms(logits, prepared, None))
     assert weight > 0
@@ -183,7 +183,7 @@ def test_the_gate_leaves_unsure_joints_untaught():
     logits = torch.randn(1, 2, 48, 48, requires_grad=True)
     teacher = torch.zeros(1, 2, 48, 48)
     teacher[0, 0, 3, 3], teacher[0, 1, 3, 3] = 0.4, 0.6
-    criterion = DistillationLoss(recipe)
+    criterion = DistillationLoss(recipe, (48, 48))
     both = criterion(logits, criterion.prepare(batch, teacher))[1]["hhd"]
     teacher[0, 0] = 0
     assert criterion(logits, criterion.prepare(batch, teacher))[1]["hhd"] == both
@@ -192,7 +192,7 @@ def test_the_gate_leaves_unsure_joints_untaught():
 @pytest.mark.parametrize("value", [0.0, -0.1])
 def test_a_teacher_map_without_a_positive_value_teaches_nothing(value):
     """The official code is NaN at the map of zeros and teaches the argmax of the negative one."""
-    criterion = DistillationLoss(load_recipe("lspet_published", teacher="labels"))
+    criterion = DistillationLoss(load_recipe("lspet_published", teacher="labels"), (48, 48))
     batch = {"coords": torch.full((1, 2, 2), 20.0), "weight": torch.ones(1, 2)}
     logits, teacher = torch.randn(1, 2, 48, 48), torch.rand(1, 2, 48, 48)
     teacher[0, 0] = value

@@ -8,7 +8,7 @@ import torch
 
 import hhd_kernels as hk
 from kernels.calls import targets_of
-from kernels.samples import loss_setup
+from kernels.samples import DEVICE, loss_setup
 
 SETUP = loss_setup(2, (2, 3, 8, 6), (3, 3))
 MAPS, CENTERS, TARGETS = SETUP.logits, SETUP.centers, targets_of(SETUP)
@@ -123,7 +123,9 @@ def test_an_unknown_backend_is_refused() -> None:
 
 
 def test_an_absent_backend_is_refused_rather_than_replaced() -> None:
-    with hk.use_backend("cuda"), pytest.raises(RuntimeError, match="cuda"):
+    absent = {"cpu": "cuda", "cuda": "cpu"}[DEVICE]
+    sentence = f"the backend '{absent}' cannot run: the tensor is on {DEVICE}"
+    with hk.use_backend(absent), pytest.raises(RuntimeError, match=sentence):
         hk.normalize(MAPS, "l1")
 
 

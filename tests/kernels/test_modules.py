@@ -15,7 +15,7 @@ def test_presets_are_named() -> None:
     assert hk.HHDLoss().preset == "kl-v1"
     assert hk.HHDLoss.published().preset == "published-v1"
     assert hk.HHDLoss(window=(9, 9)).preset == "custom"
-    assert hk.IntegralHHDLoss().preset == "kl-v1"
+    assert hk.IntegralHHDLoss().preset == "kl-v2"
     assert hk.IntegralHHDLoss.published().preset == "published-v1"
     assert hk.IntegralHHDLoss(beta=3.0).preset == "custom"
 
@@ -44,7 +44,7 @@ def test_integral_is_the_joint_function(backend: str) -> None:
     targets = targets_of(SETUP)
     arguments = (SETUP.target_coords, SETUP.weight)
     got = hk.IntegralHHDLoss()(SETUP.logits, targets, *arguments)
-    expected = hk.joint_loss(SETUP.logits, targets, *arguments)
+    expected = hk.joint_loss(SETUP.logits, targets, *arguments, hhd_weight=10.0)
     assert all(torch.equal(one, two) for one, two in zip(got, expected, strict=True))
 
 

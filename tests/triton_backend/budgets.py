@@ -1,8 +1,8 @@
-"""The Triton kernels' budgets: section [triton] of tests/compile_budgets.toml.
+"""The Triton kernels' budgets: section [triton_3_9] of tests/compile_budgets.toml for Triton 3.9.
 
 A table a case, a line a target: registers a thread, spilled ones (NVIDIA: bytes of stack), bytes
 of shared memory a block, and how many programs a multiprocessor holds, computed from these.
-`python tests/triton_backend/compile.py --write` makes them anew.
+`python tests/triton_backend/compile.py --write` makes those of the installed Triton anew.
 """
 
 import sys
@@ -17,9 +17,16 @@ Figures = dict[str, int]
 FILE = Path(__file__).resolve().parents[1] / "compile_budgets.toml"
 
 
+def section() -> str:
+    """The installed Triton's: each version's compiler has figures of its own."""
+    import triton
+
+    return "_".join(["triton", *triton.__version__.split(".")[:2]])
+
+
 def read() -> dict[str, dict[str, Figures]]:
     """Figures by case and target."""
-    budgets: dict[str, dict[str, Figures]] = tomllib.loads(FILE.read_text())["triton"]
+    budgets: dict[str, dict[str, Figures]] = tomllib.loads(FILE.read_text()).get(section(), {})
     return budgets
 
 

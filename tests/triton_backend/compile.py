@@ -4,7 +4,8 @@ python tests/triton_backend/compile.py [--all] [--write]
 
 Prints one JSON object a line: the kernel's case and target, its figures, and what its IR says of
 offsets. `--all` takes every case for every target, which takes minutes; without it, what `make
-test` has time for. `--write` puts the figures into tests/compile_budgets.toml, section [triton].
+test` has time for. `--write` puts the figures into tests/compile_budgets.toml, in a section of this
+version of Triton.
 Compiled kernels are kept in build/triton, keyed by their source.
 """
 
@@ -22,6 +23,9 @@ ROOT = Path(__file__).resolve().parents[2]
 BUDGETS = ROOT / "tests" / "compile_budgets.toml"
 os.environ.setdefault("TRITON_CACHE_DIR", str(ROOT / "build" / "triton"))
 
+# This checkout's kernels, whichever one is installed.
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+
 import torch  # noqa: E402
 import triton  # noqa: E402
 from torch import Tensor  # noqa: E402
@@ -30,6 +34,7 @@ from triton.runtime import driver  # noqa: E402
 
 import hhd_kernels as hk  # noqa: E402
 from hhd_kernels.triton import launch  # noqa: E402
+from triton_backend.budgets import section  # noqa: E402
 
 TARGETS = {
     "sm_80": GPUTarget("cuda", 80, 32),
@@ -100,6 +105,7 @@ def cases() -> dict[str, tuple[str, tuple[Any, ...], tuple[torch.dtype, ...]]]:
         "joint_loss 64x64": ("joint_loss", (*joint, *kl, *coordinate), BOTH),
         "joint_loss channels_last": ("joint_loss", (*joint, *kl, *coordinate), BOTH),
         "joint_loss 256x192": ("joint_loss", (*joint, *kl, *coordinate), BOTH),
+        "hhd_loss 24x20 transposed": ("hhd_loss", (*hhd, *kl, 1.0, True), BOTH),
         "loss_backward": ("loss_backward", (factor,), BOTH),
     }
 
@@ -108,6 +114,8 @@ def _maps(name: str, dtype: torch.dtype) -> Tensor:
     size = re.search(r"(\d+)x(\d+)", name)
     height, width = map(int, size.groups()) if size else MAPS[2:]
     x = torch.zeros(*MAPS[:2], height, width, dtype=dtype)
+    if "transposed" in name:
+        return x.transpose(2, 3).contiguous().transpose(2, 3)
     return x.to(memory_format=torch.channels_last) if "channels_last" in name else x
 
 
@@ -134,6 +142,7 @@ def prepare() -> None:
     """Launches become compilations for a GPU that is not there."""
     driver.set_active(_driver)
     launch.run = _compile_only
+    launch.takes_a_limit = lambda maps: _driver.target.backend == "cuda"
     _driver.target = TARGETS["sm_90"]
     Path(os.environ["TRITON_CACHE_DIR"]).mkdir(parents=True, exist_ok=True)
     hk.joint_loss  # noqa: B018, the family is registered with the files of the ops
@@ -160,6 +169,7 @@ def compiled(everything: bool) -> Iterator[dict[str, Any]]:
                         "figures": figures(kernel, target),
                         "warps": kernel.metadata.num_warps,
                         "narrow offsets": narrow_offsets(kernel.asm["ttir"]),
+                        "blocks of one": blocks_of_one(kernel.asm["ttir"]),
                     }
 
 
@@ -199,9 +209,10 @@ def resident(target: str, registers: int, warps: int, shared: int) -> int:
         waves = min(8, 512 // (-(-registers // 8) * 8))
         return 4 * waves // warps
     most_warps, most_blocks, memory = LIMITS[target]
-    # 65,536 registers, given out to a warp in units of 256; each block takes 1 KB for itself.
+    # 16,384 registers in each quarter, whole warps of a quarter's, given out in units of 256; each
+    # block takes 1 KB for itself.
     of_a_warp = -(-registers * 32 // 256) * 256
-    by_registers = 65536 // of_a_warp // warps
+    by_registers = 4 * (16384 // of_a_warp) // warps
     return min(most_warps // warps, most_blocks, by_registers, memory // (shared + 1024))
 
 
@@ -224,16 +235,21 @@ def narrow_offsets(ttir: str) -> list[str]:
     ]
 
 
+def blocks_of_one(ttir: str) -> list[str]:
+    """Types of a kernel's IR that are blocks of one element, where a scalar has no layout."""
+    return sorted(set(re.findall(r"tensor<1(?:x1)*x[a-z!][^>]*>", ttir)))
+
+
 def write(lines: list[dict[str, Any]]) -> None:
-    """Replace the [triton] tables of the budgets, and nothing else of that file."""
+    """Replace the tables of this Triton in the budgets, and nothing else of that file."""
     text = BUDGETS.read_text() if BUDGETS.exists() else ""
     tables = re.split(r"^(?=\[)", text, flags=re.MULTILINE)
-    kept = "".join(table for table in tables if not table.startswith("[triton"))
+    kept = "".join(table for table in tables if not table.startswith(f"[{section()}."))
     by_case: dict[str, list[str]] = {}
     for line in lines:
         values = ", ".join(f"{name} = {value}" for name, value in line["figures"].items())
         by_case.setdefault(line["case"], []).append(f"{line['target']} = {{ {values} }}")
-    new = [f'[triton."{case}"]\n' + "\n".join(rows) for case, rows in sorted(by_case.items())]
+    new = [f'[{section()}."{case}"]\n' + "\n".join(rows) for case, rows in sorted(by_case.items())]
     BUDGETS.write_text("\n\n".join([kept.rstrip(), *new]).lstrip() + "\n")
 
 
@@ -251,5 +267,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(ROOT))
     main()

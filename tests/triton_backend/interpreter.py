@@ -19,6 +19,7 @@ def repair() -> None:
     """Round to bfloat16 as GPUs do, and interpret many times faster."""
     _round_to_nearest_even()
     _number_of_one_element()
+    _splat_of_a_comparison()
     _patch_once_a_launch()
     _few_programs()
 
@@ -61,6 +62,16 @@ def _number_of_one_element() -> None:
         scope.set_attr(tensor, "__index__", lambda self: int(self.handle.data.item()))
 
     interpreter._patch_lang_tensor = patched
+
+
+def _splat_of_a_comparison() -> None:
+    """The interpreter says that a comparison has its operands' dtype, and splats it as such."""
+
+    def splat(self: Any, result: Any, scalar: Any) -> Any:
+        data = np.full(result.shape, scalar.data, dtype=scalar.data.dtype)
+        return interpreter.TensorHandle(data, scalar.dtype.scalar)
+
+    interpreter.InterpreterBuilder.create_splat = splat
 
 
 def _patch_once_a_launch() -> None:
