@@ -19,7 +19,7 @@ HELP = """usage: hhd COMMAND ...
   hhd data check JSON --skeleton NAME   what is broken in a data set, file by file
   hhd data preview RECIPE               a sheet of its augmented training crops, joints drawn
   hhd teach TEACHER --annotations JSON  a teacher's answers, stored for training
-  hhd predict [MODEL] IMAGE...          joints of the person that fills each picture
+  hhd predict [MODEL] PICTURE...        poses in pictures, of the persons in their boxes
   hhd report RUN...                     one HTML page of runs: curves, tables, recipes, pictures
   hhd convert FILE --model NAME ...     a public checkpoint to a model.safetensors
   hhd demo                              a smoke test of it all on generated data, a few minutes

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import glob
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 
 from hhd.data.picture import read_picture
@@ -35,13 +37,18 @@ def predict_pictures(
     """
     _check_drawings(images, out)
     out.mkdir(parents=True, exist_ok=True)
-    wanted: Iterator[tuple[Path, Any]] = (
-        (image, None if boxes is None else boxes[image.name]) for image in images
-    )
+    # Those that are on their way through the network, to be drawn on.
+    pictures: deque[NDArray[np.uint8]] = deque()
+
+    def wanted() -> Iterator[tuple[NDArray[np.uint8], Any]]:
+        for image in images:
+            pictures.append(read_picture(image))
+            yield pictures[-1], None if boxes is None else boxes[image.name]
+
     rows = []
     with counting(Console(), "predict", len(images), "pictures") as advance:
-        for image, people in zip(images, pose.stream(wanted), strict=True):
-            picture = read_picture(image)
+        for image, people in zip(images, pose.stream(wanted()), strict=True):
+            picture = pictures.popleft()
             for person in people:
                 picture = draw_pose(
                     picture, person.keypoints, pose.skeleton, person.confidence >= min_confidence
@@ -88,32 +95,40 @@ def read_boxes(file: Path, threshold: float = 0.0) -> dict[str, list[list[float]
     are left out. ``ValueError`` names what is of another shape.
     """
     content = read_json(file, "box file")
-    if isinstance(content, dict) and isinstance(content.get("images"), list):
-        names = {image.get("id"): image.get("file_name") for image in content["images"]}
-        entries = [
-            {**entry, "file_name": names.get(entry.get("image_id"))}
-            for entry in content.get("annotations", [])
-        ]
-    elif isinstance(content, list) and all(isinstance(entry, dict) for entry in content):
-        names, entries = {}, content
-    else:
+    names: dict[str, Any] = {}
+    images: Any = []
+    entries: Any = content
+    if isinstance(content, dict):
+        images, entries = content.get("images"), content.get("annotations")
+    if not _objects(images) or not _objects(entries):
         raise ValueError(
             f"box file {file} takes COCO's annotations, or a list of objects with image, bbox and "
             "score"
         )
-    boxes: dict[str, list[list[float]]] = {Path(name).name: [] for name in names.values() if name}
+    if isinstance(content, dict):
+        # By their text: of an id that is no number, too, there is one.
+        names = {str(image.get("id")): image.get("file_name") for image in images}
+        entries = [
+            {**entry, "file_name": names.get(str(entry.get("image_id")))} for entry in entries
+        ]
+    known = [name for name in names.values() if isinstance(name, str)]
+    boxes: dict[str, list[list[float]]] = {Path(name).name: [] for name in known}
     for number, entry in enumerate(entries):
         name = entry.get("file_name") or entry.get("image")
         box, score = entry.get("bbox"), entry.get("score", 1.0)
-        sides = box if isinstance(box, list) and len(box) == 4 else [None]
-        if not isinstance(name, str) or not _numbers([*sides, score]):
+        whole = isinstance(name, str) and isinstance(box, list) and len(box) == 4
+        if not whole or not _numbers([*box, score]) or min(box[2:]) <= 0:
             raise ValueError(
                 f"box {number} of {file} is {shown(entry)}; it takes image (or file_name), bbox "
-                "[x, y, width, height] and score"
+                "[x, y, width, height], the last two positive, and score"
             )
         if score >= threshold:
-            boxes.setdefault(Path(name).name, []).append([*map(float, sides), float(score)])
+            boxes.setdefault(Path(name).name, []).append([*map(float, box), float(score)])
     return boxes
+
+
+def _objects(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(entry, dict) for entry in value)
 
 
 def _numbers(values: Sequence[Any]) -> bool:

@@ -16,11 +16,11 @@ import torch
 from torch import Tensor
 
 import hhd_kernels as hk
+from benchmarks.accuracy.pictures import val_crops
 from benchmarks.accuracy.place import Place
 from benchmarks.accuracy.run import facts
-from hhd.data.dataset import CropDataset, normalise_images
+from hhd.data.dataset import normalise_images
 from hhd.data.loading import make_loader
-from hhd.data.read import read_annotations
 from hhd.data.targets import gaussian_maps
 from hhd.models.files import load_model
 from hhd.models.shipped import SHIPPED
@@ -51,16 +51,7 @@ def write_alignment(place: Place, file: Path) -> None:
 def _spread(place: Place, file: Path) -> dict[str, list[int]]:
     """Counts of val's labelled joints in the bins R_BINS and AMPLITUDE_BINS."""
     model, card = load_model(file)
-    persons = read_annotations(
-        place.annotations("val"), place.data / place.images("val"), card.skeleton
-    ).require()
-    data = CropDataset(
-        persons,
-        card.skeleton,
-        input_size=card.input_size,
-        stride=model.stride,
-        padding=card.padding,
-    )
+    data = val_crops(place, model, card)
     found: dict[str, list[Tensor]] = {"r": [], "amplitude": []}
     for batch in make_loader(data, 40, 0):
         maps = model(normalise_images(batch["image"]))
@@ -94,12 +85,19 @@ def _learn(locate: str, weight: float) -> dict[str, Any]:
         # A mean over joints, so that each map learns as if it were alone.
         (JOINTS * criterion(logits, targets, truth, ones).loss).backward()
         optimiser.step()
-    return {"locate": locate, "coordinates": weight, **measured(logits.detach(), truth)}
+    learnt = logits.detach()
+    place = hk.locate_student(learnt, targets.centers, locate, beta=BETA)
+    found = measured(learnt, truth, place)
+    return {"locate": locate, "coordinates": weight, **found}
 
 
-def measured(logits: Tensor, truth: Tensor) -> dict[str, float]:
+def measured(logits: Tensor, truth: Tensor, place: Tensor) -> dict[str, float]:
     """Medians over maps [1, K, H, W] of the distances to ``truth`` [1, K, 2] in heatmap pixels, and
-    of r and the amplitude in units of 1 / beta."""
+    of r and the amplitude in units of 1 / beta.
+
+    ``outward``: how far the local expectation lies from the truth away from the map's middle;
+    ``window``: its distance from ``place``, the middle of the student's window.
+    """
     peak = hk.locate_teacher(logits)
     local, _ = hk.soft_argmax(logits, BETA, window=9)
     whole, _ = hk.soft_argmax(logits, BETA)
@@ -107,6 +105,10 @@ def measured(logits: Tensor, truth: Tensor) -> dict[str, float]:
         name: float(torch.linalg.vector_norm(place - truth, dim=-1).median())
         for name, place in (("peak", peak), ("local", local), ("whole", whole))
     }
+    away = truth - (SIDE - 1) / 2
+    outward = ((local - truth) * away).sum(-1) / torch.linalg.vector_norm(away, dim=-1)
+    found["outward"] = float(outward.median())
+    found["window"] = float(torch.linalg.vector_norm(local - place, dim=-1).median())
     rest, height = background(logits, BETA)
     return {
         **{name: round(value, 3) for name, value in found.items()},

@@ -10,10 +10,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from benchmarks.accuracy.place import Place
 from hhd.data.affine import transform_points
 from hhd.data.dataset import CropDataset, normalise_images
 from hhd.data.loading import make_loader
 from hhd.data.person import Person
+from hhd.data.read import read_annotations
 from hhd.data.skeleton import Skeleton
 from hhd.evaluation.decode import Decoder
 from hhd.evaluation.pck import THRESHOLDS, units
@@ -21,6 +23,20 @@ from hhd.models.base import PoseModel
 from hhd.models.files import ModelCard
 
 BATCH = 64
+
+
+def val_crops(place: Place, model: PoseModel, card: ModelCard) -> CropDataset:
+    """val as a network sees it."""
+    images = place.data / place.images("val")
+    reading = read_annotations(place.annotations("val"), images, card.skeleton)
+    return CropDataset(
+        reading.require(),
+        card.skeleton,
+        input_size=card.input_size,
+        stride=model.stride,
+        padding=card.padding,
+        affine=card.affine,
+    )
 
 
 def decodings(card: ModelCard) -> dict[str, ModelCard]:

@@ -276,10 +276,12 @@ def _teachers(found: Results) -> str:
 
 def _alignment() -> str:
     """Free maps, see :mod:`benchmarks.accuracy.alignment`."""
-    lines = ["| window | coordinates x | peak | local | whole map | r | beta x amplitude |"]
-    lines.append("|---|---|---|---|---|---|---|")
+    names = ("peak", "local", "outward", "window", "whole", "r", "amplitude")
+    head = ["window", "coordinates x", "peak", "local", "outward", "from the window's middle"]
+    head += ["whole map", "r", "beta x amplitude"]
+    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     for row in json.loads((HERE / "alignment.json").read_text())["free"]:
-        numbers = [f"{row[name]:.2f}" for name in ("peak", "local", "whole", "r", "amplitude")]
+        numbers = [f"{row[name]:.2f}" for name in names]
         cells = [row["locate"], f"{row['coordinates']:g}", *numbers]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)

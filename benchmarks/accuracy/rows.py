@@ -20,6 +20,19 @@ FULL_MAP = {"loss": "kd_kl", "window": None}
 PUBLISHED = {"loss": "published", "window": None, "hhd_weight": None}
 
 
+LOSSES: dict[str, dict[str, Any]] = {
+    "heatmap": HEATMAP,
+    "integral": INTEGRAL,
+    "ipr": {**INTEGRAL, "coordinate_loss": "smooth_l1", "beta": 1},
+    "dsnt": DSNT,
+    "dsnt beta 1": {**DSNT, "beta": 1},
+    "full-map kl": FULL_MAP,
+    "kl": {},
+    "published": PUBLISHED,
+}
+DSNT_X10 = {**DSNT, "hhd_weight": 10.0}
+
+
 @dataclass(frozen=True)
 class Row:
     """A run of the study but for its seed.
@@ -51,19 +64,9 @@ def frozen() -> dict[str, Any]:
 
 def screening() -> list[Row]:
     """One seed, dev: losses and starts, then one change at a time of our own loss."""
-    losses = {
-        "heatmap": HEATMAP,
-        "integral": INTEGRAL,
-        "ipr": {**INTEGRAL, "coordinate_loss": "smooth_l1", "beta": 1},
-        "dsnt": DSNT,
-        "dsnt beta 1": {**DSNT, "beta": 1},
-        "full-map kl": FULL_MAP,
-        "kl": {},
-        "published": PUBLISHED,
-    }
     starts = [
         Row(f"{name}, default start", {**changes, "start": "default"})
-        for name, changes in losses.items()
+        for name, changes in LOSSES.items()
     ]
     changed = {
         "weight 1": {"hhd_weight": 1},
@@ -106,7 +109,7 @@ def screening() -> list[Row]:
         Row("published, debiased", {**PUBLISHED, "locate": "debiased"}),
         Row("heatmap, msra", {**HEATMAP, "target": "msra"}),
     ]
-    plain = [Row(name, changes) for name, changes in losses.items()]
+    plain = [Row(name, changes) for name, changes in LOSSES.items()]
     return [*plain, *starts, *single, *published]
 
 
@@ -122,13 +125,7 @@ RATES = {
 
 def rates() -> list[Row]:
     """One seed, dev: each loss's own learning rate, beside what the screening has."""
-    losses: dict[str, dict[str, Any]] = {
-        "heatmap": HEATMAP,
-        "kl": {},
-        "published": PUBLISHED,
-        "dsnt x10": {**DSNT, "hhd_weight": 10.0},
-        "integral": INTEGRAL,
-    }
+    losses = {**LOSSES, "dsnt x10": DSNT_X10}
     known = {row.name: row.changes for row in screening()}
     values = {"": 0.002, "4e-3": 0.004, "8e-3": 0.008, "1.6e-2": 0.016}
     rows = []
@@ -221,7 +218,7 @@ def confirmation() -> list[Row]:
         "heatmap": HEATMAP,
         "kl": {},
         "integral": INTEGRAL,
-        "dsnt": {**DSNT, "hhd_weight": 10.0},
+        "dsnt": DSNT_X10,
         "full-map kl": FULL_MAP,
         "published": PUBLISHED,
         "debiased": {"locate": "debiased"},

@@ -9,12 +9,10 @@ from typing import Any
 import torch
 from safetensors.torch import save
 
-from benchmarks.accuracy.pictures import accuracy, decodings
+from benchmarks.accuracy.pictures import accuracy, decodings, val_crops
 from benchmarks.accuracy.place import Place, read_result
 from benchmarks.accuracy.rows import Row, best
 from benchmarks.accuracy.run import facts, write_result
-from hhd.data.dataset import CropDataset
-from hhd.data.read import read_annotations
 from hhd.files import write_bytes
 from hhd.models.files import card_text, load_model
 from hhd.models.shipped import SHIPPED
@@ -46,16 +44,7 @@ def ship(place: Place) -> None:
 
 def _measure(place: Place, row: Row, file: Path) -> None:
     model, card = load_model(file)
-    annotations, images = place.annotations("val"), place.data / place.images("val")
-    persons = read_annotations(annotations, images, card.skeleton).require()
-    data = CropDataset(
-        persons,
-        card.skeleton,
-        input_size=card.input_size,
-        stride=model.stride,
-        padding=card.padding,
-        affine=card.affine,
-    )
+    data = val_crops(place, model, card)
     ways = accuracy(model, decodings(card), data, torch.device("cpu"))
     final = replace(row, name="shipped", test="val")
     parameters = sum(p.numel() for p in model.parameters())

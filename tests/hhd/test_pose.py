@@ -136,6 +136,12 @@ def test_predict_takes_folders_patterns_and_boxes(model, people, tmp_path, capsy
         ([{"image": "a.png", "bbox": [1, 2, 3]}], "box 0 of"),
         ([{"image": "a.png", "bbox": [1, 2, 3, True]}], "box 0 of"),
         ([{"bbox": [1, 2, 3, 4]}], "box 0 of"),
+        ([{"image": "a.png", "bbox": [1, 2, 0, 4]}], "box 0 of .* the last two positive"),
+        ([1], "takes COCO's annotations"),
+        ({"images": [1], "annotations": []}, "takes COCO's annotations"),
+        ({"images": [], "annotations": [1]}, "takes COCO's annotations"),
+        ({"images": [], "annotations": [{"image_id": [1], "bbox": [1, 2, 3, 4]}]}, "box 0 of"),
+        ({"images": [{"id": 1, "file_name": 3}], "annotations": [{"image_id": 1}]}, "box 0 of"),
         ([{"image": "a.png", "bbox": [1, 2, 3, 4], "score": "x"}], "box 0 of"),
     ],
 )
