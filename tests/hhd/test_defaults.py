@@ -14,7 +14,10 @@ from hhd.evaluation.decode import Decoder
 from hhd.evaluation.report import evaluate
 from hhd.models.files import ModelCard
 from hhd.train import loop
+from hhd.train.losses import build_loss
+from hhd.train.processes import Processes
 from hhd.train.recipe import SHIPPED, load_recipe
+from hhd.train.setup import build_card, build_network
 
 QUIET = Console(quiet=True)
 
@@ -95,3 +98,18 @@ def test_pictures_are_found_beside_the_annotations_or_a_folder_above(tmp_path):
     assert picture_folder(annotations, Path("mine")) == Path("mine")
     (tmp_path / "annotations" / "images").mkdir(parents=True)
     assert picture_folder(annotations, None) == tmp_path / "annotations" / "images"
+
+
+def test_start_and_beta_are_the_recipes(lsp14):
+    """Maps near zero, or torch's own start; and the temperature that a network is read at."""
+    alone = Processes(torch.device("cpu"))
+    deviation = {}
+    for start in ("zero", "default"):
+        recipe = load_recipe("demo_student", start=start, beta=4.0, decode_beta=20.0)
+        layer = build_network(recipe, lsp14, alone, QUIET).last_convolution()
+        deviation[start] = float(layer.weight.detach().std())
+    assert deviation["zero"] < 2e-3 < 2e-2 < deviation["default"]
+    criterion = build_loss(recipe, (32, 32))
+    assert build_card(recipe, lsp14, criterion).beta == 20.0
+    usual = load_recipe("demo_student", beta=4.0)
+    assert build_card(usual, lsp14, criterion).beta == 4.0

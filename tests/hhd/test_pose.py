@@ -167,3 +167,40 @@ def test_what_stands_for_no_picture_is_named(model, tmp_path, capsys):
     file.write_text(json.dumps([{"image": "other.png", "bbox": [1, 2, 3, 4]}]))
     assert main(["predict", str(model), str(picture), f"--boxes={file}"]) == 1
     assert "has no box for any of the 1 pictures, such as a.png" in capsys.readouterr().err
+
+
+def test_a_picture_alone_is_cut_as_it_is(model, annotated):
+    """Without a box nothing is padded; a box that is the whole picture is, as any box."""
+    pose = Pose(model)
+    height, width = cv2.imread(str(annotated[0].image)).shape[:2]
+    box = [0, 0, width, height]
+    (alone,), (padded,) = pose(annotated[0].image), pose(annotated[0].image, [box])
+    assert not np.allclose(alone.keypoints, padded.keypoints, atol=0.5)
+    shrunk = np.array([width, height]) / pose.card.padding
+    middle = np.array([width, height]) / 2
+    (same,) = pose(annotated[0].image, [[*(middle - shrunk / 2), *shrunk]])
+    np.testing.assert_allclose(alone.keypoints, same.keypoints, atol=1e-2)
+
+
+def test_poses_come_as_soon_as_they_are_known(model, annotated):
+    asked = []
+
+    def pictures():
+        for person in annotated:
+            asked.append(person)
+            yield person.image, [person.box]
+
+    found = Pose(model, batch_size=1).stream(pictures())
+    for number in range(1, 4):
+        next(found)
+        assert len(asked) == number
+
+
+def test_each_pose_is_drawn_on_its_own_picture(model, people, tmp_path):
+    pictures = sorted((people / "images").glob("*.png"))[:5]
+    words = [str(picture) for picture in pictures]
+    assert main(["predict", str(model), *words, f"--output={tmp_path}/out", "--batch-size=2"]) == 0
+    for picture in pictures:
+        before, drawn = cv2.imread(str(picture)), cv2.imread(f"{tmp_path}/out/{picture.name}")
+        untouched = (before == drawn).all(axis=2).mean()
+        assert 0.5 < untouched < 1
