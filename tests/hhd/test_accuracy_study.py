@@ -12,11 +12,13 @@ import yaml
 from benchmarks.accuracy import freeze, report, rows
 from benchmarks.accuracy.__main__ import work_off
 from benchmarks.accuracy.jobs import Job, jobs_of
-from benchmarks.accuracy.pictures import by_picture
+from benchmarks.accuracy.pictures import by_picture, distances
 from benchmarks.accuracy.place import Place, plain, read_result
 from benchmarks.accuracy.rows import STAGES, Row, rows_of
 from benchmarks.accuracy.split import make_split
 from benchmarks.accuracy.statistics import contrast
+from hhd.data.read import read_annotations
+from hhd.evaluation.pck import pck
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "benchmarks" / "accuracy" / "results"
@@ -197,3 +199,24 @@ def test_a_row_is_trained_and_counted(place, tmp_path, people, tiny):
     again = replace(row, name="again")
     perform(place, again, 0, "cpu", Stop())
     assert read_result(place.result(again, 0))["decodings"] == found["decodings"]
+
+
+def test_distances_are_those_of_the_evaluation(people, lsp14):
+    """Joints without a label are not judged; a prediction that is no place is a miss."""
+    reading = read_annotations(people / "annotations.json", people / "images", lsp14)
+    persons = reading.require()
+    rng = np.random.default_rng(0)
+    truth = np.stack([person.keypoints for person in persons])
+    hidden = rng.random(truth.shape[:2]) < 0.3
+    persons = [
+        replace(person, keypoints=np.where(gone[:, None], 0.0, person.keypoints))
+        for person, gone in zip(persons, hidden, strict=True)
+    ]
+    coords = truth[..., :2] + rng.normal(0, 6, truth[..., :2].shape)
+    coords[0, 0] = np.nan
+    found = by_picture(distances(coords, persons, lsp14))
+    expected = pck(coords, persons, lsp14)
+    assert found["PCK@0.2"] == pytest.approx(100 * expected.at_02, abs=1e-3)
+    assert found["PCK@0.5"] == pytest.approx(100 * expected.at_05, abs=1e-3)
+    assert found["AUC"] == pytest.approx(100 * expected.auc, abs=1e-2)
+    assert sum(found["judged"]) == expected.joints
