@@ -126,7 +126,7 @@ def test_a_diverged_model_scores_nothing_and_says_so(kites, tmp_path, capsys):
     out = tmp_path / "p"
     assert main(["predict", str(path), str(kites.images / "1.png"), f"--output={out}"]) == 0
     rows = json.loads((out / "predictions.json").read_text(), parse_constant=pytest.fail)
-    assert rows[0]["joints"][0]["x"] is None
+    assert rows[0]["people"][0]["joints"][0]["x"] is None
 
 
 @pytest.mark.usefixtures("one_thread")
