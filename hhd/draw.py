@@ -14,6 +14,11 @@ from hhd.files import write_bytes
 
 Image = NDArray[np.uint8]
 RIGHT, LEFT, MIDDLE = (60, 90, 255), (255, 170, 40), (80, 220, 80)
+SIDE_COLOURS = {"right": RIGHT, "left": LEFT, None: MIDDLE}
+WHITE = (255, 255, 255)
+FONT, TEXT_SIZE = cv2.FONT_HERSHEY_SIMPLEX, 0.4
+LIMB_SHARE = 90
+"""A person is this many times as long as its drawn limbs are wide."""
 
 
 def check_picture_name(path: Path) -> None:
@@ -37,23 +42,60 @@ def enlarge(image: Image, factor: int) -> Image:
 
 
 def draw_pose(
-    image: Image, joints: ArrayLike, skeleton: Skeleton, shown: ArrayLike | None = None
+    image: Image,
+    joints: ArrayLike,
+    skeleton: Skeleton,
+    shown: ArrayLike | None = None,
+    numbered: bool = False,
 ) -> Image:
-    """A copy with the pose ``joints`` [K, 2] on it, without the joints where ``shown`` is false."""
+    """A copy with the pose ``joints`` [K, 2] on it, without the joints where ``shown`` is false.
+
+    Lines and dots are as large as the person asks for; left, right and middle have their colours,
+    :func:`legend` says which. ``numbered`` puts each joint's number beside it.
+    """
     canvas = image.copy()
     points = np.asarray(joints, dtype=np.float64)
     visible = np.ones(len(points), dtype=bool) if shown is None else np.asarray(shown, dtype=bool)
     visible &= np.isfinite(points).all(axis=1)
-    thickness = max(1, round(max(image.shape) / 120))
+    if not visible.any():
+        return canvas
+    thickness = max(1, round(float(np.ptp(points[visible], axis=0).max()) / LIMB_SHARE))
+    colours = [SIDE_COLOURS[side] for side in skeleton.sides()]
     for a, b in skeleton.limb_indices():
         if visible[a] and visible[b]:
-            names = skeleton.joints[a], skeleton.joints[b]
-            cv2.line(
-                canvas, _cell(points[a]), _cell(points[b]), _colour(names), thickness, cv2.LINE_AA
-            )
+            colour = colours[a] if colours[a] == colours[b] else MIDDLE
+            cv2.line(canvas, _cell(points[a]), _cell(points[b]), colour, thickness, cv2.LINE_AA)
     for joint in np.flatnonzero(visible):
-        cv2.circle(canvas, _cell(points[joint]), thickness + 1, (255, 255, 255), -1, cv2.LINE_AA)
+        cell = _cell(points[joint])
+        cv2.circle(canvas, cell, thickness + 1, colours[joint], -1, cv2.LINE_AA)
+        cv2.circle(canvas, cell, thickness + 1, WHITE, 1, cv2.LINE_AA)
+        if numbered:
+            _text(canvas, str(joint), (cell[0] + thickness + 3, cell[1] + 4), WHITE)
     return canvas
+
+
+def legend(skeleton: Skeleton, width: int, numbered: bool = False) -> Image:
+    """A strip that says the colours of left, right and middle; ``numbered``: and names the joints
+    by their numbers."""
+    parts = [("left", LEFT), ("right", RIGHT), ("middle", MIDDLE)]
+    if numbered:
+        colours = [SIDE_COLOURS[side] for side in skeleton.sides()]
+        names = zip(skeleton.joints, colours, strict=True)
+        parts += [(f"{number} {name}", colour) for number, (name, colour) in enumerate(names)]
+    lines: list[list[tuple[str, tuple[int, int, int], int]]] = [[]]
+    x = 4
+    for text, colour in parts:
+        (length, _), _ = cv2.getTextSize(text, FONT, TEXT_SIZE, 1)
+        if lines[-1] and x + length > width:
+            lines.append([])
+            x = 4
+        lines[-1].append((text, colour, x))
+        x += length + 14
+    strip = np.zeros((16 * len(lines) + 6, width, 3), dtype=np.uint8)
+    for number, line in enumerate(lines):
+        for text, colour, left in line:
+            _text(strip, text, (left, 14 + 16 * number), colour)
+    return strip
 
 
 def draw_heatmap(image: Image, heatmap: ArrayLike, strength: float = 0.6) -> Image:
@@ -79,7 +121,7 @@ def draw_window(image: Image, center: ArrayLike, window: tuple[int, int], cell: 
 def caption(image: Image, text: str) -> Image:
     """The picture with a line of text above it."""
     bar = np.zeros((18, image.shape[1], 3), dtype=np.uint8)
-    cv2.putText(bar, text, (3, 13), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (255, 255, 255), 1, cv2.LINE_AA)
+    _text(bar, text, (3, 13), WHITE)
     return np.vstack([bar, image])
 
 
@@ -92,7 +134,7 @@ def _cell(point: NDArray[np.float64]) -> tuple[int, int]:
     return round(float(point[0])), round(float(point[1]))
 
 
-def _colour(names: tuple[str, str]) -> tuple[int, int, int]:
-    if all(name.startswith("right") for name in names):
-        return RIGHT
-    return LEFT if all(name.startswith("left") for name in names) else MIDDLE
+def _text(canvas: Image, text: str, corner: tuple[int, int], colour: tuple[int, int, int]) -> None:
+    # Dark under light: readable on a photograph, too.
+    cv2.putText(canvas, text, corner, FONT, TEXT_SIZE, (0, 0, 0), 3, cv2.LINE_AA)
+    cv2.putText(canvas, text, corner, FONT, TEXT_SIZE, colour, 1, cv2.LINE_AA)

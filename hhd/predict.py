@@ -1,76 +1,133 @@
-"""``hhd predict``: poses in pictures, drawn and as JSON."""
+"""``hhd predict``: poses in pictures and videos, drawn and as JSON."""
 
 from __future__ import annotations
 
 import glob
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from rich.console import Console
 
+from hhd import video
 from hhd.data.picture import read_picture
 from hhd.draw import draw_pose, write_picture
-from hhd.files import is_file, read_json, write_json
+from hhd.files import is_file, write_json
 from hhd.pose import FoundPose, Pose
 from hhd.progress import counting
-from hhd.text import shown
 
+Image = NDArray[np.uint8]
+BoxesOf = Callable[[Path, Image], ArrayLike | None]
+"""The boxes of a picture, given its path and its pixels; None is one person who fills it."""
 ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".avif"}
-Boxes = Mapping[str, Sequence[Sequence[float]]]
+
+
+def filled(picture: Path, pixels: Image) -> None:
+    """The boxes of pictures that one person fills each."""
+    return None
 
 
 def predict_pictures(
     pose: Pose,
     images: Sequence[Path],
     out: Path,
-    boxes: Boxes | None = None,
+    boxes: BoxesOf = filled,
     min_confidence: float = 0.0,
-) -> None:
-    """Write ``out``/predictions.json and each image with its poses.
+    image_ids: Sequence[int] | None = None,
+) -> int:
+    """Write to ``out`` each image with its poses, predictions.json and, in COCO's form of results,
+    coco_results.json, whose image_id is of ``image_ids`` or the image's number from 1.
 
-    ``boxes``: those of each picture's name (:func:`read_boxes`); without it a picture is one
-    person's. ``ValueError`` where a drawing would lie among the images, or on another's.
+    Returns the number of persons. ``ValueError`` where a drawing would lie among the images, or on
+    another's.
     """
     _check_drawings(images, out)
     out.mkdir(parents=True, exist_ok=True)
     # Those that are on their way through the network, to be drawn on.
-    pictures: deque[NDArray[np.uint8]] = deque()
+    pictures: deque[Image] = deque()
 
-    def wanted() -> Iterator[tuple[NDArray[np.uint8], Any]]:
+    def wanted() -> Iterator[tuple[Image, Any]]:
         for image in images:
             pictures.append(read_picture(image))
-            yield pictures[-1], None if boxes is None else boxes[image.name]
+            yield pictures[-1], boxes(image, pictures[-1])
 
-    rows = []
+    rows, results = [], []
+    ids = range(1, len(images) + 1) if image_ids is None else image_ids
     with counting(Console(), "predict", len(images), "pictures") as advance:
-        for image, people in zip(images, pose.stream(wanted()), strict=True):
-            picture = pictures.popleft()
-            for person in people:
-                picture = draw_pose(
-                    picture, person.keypoints, pose.skeleton, person.confidence >= min_confidence
-                )
-            write_picture(_drawing(image, out), picture)
-            rows.append(
-                {"image": str(image), "people": [_row(person, pose.joints) for person in people]}
+        for image, own, people in zip(images, ids, pose.stream(wanted()), strict=True):
+            write_picture(
+                _drawing(image, out), _drawn(pictures.popleft(), people, pose, min_confidence)
             )
+            rows.append({"image": str(image), "people": [_row(p, pose.joints) for p in people]})
+            results += [coco_result(person, own) for person in people]
             advance(1)
     write_json(out / "predictions.json", rows)
+    write_json(out / "coco_results.json", results)
+    return len(results)
 
 
-def find_pictures(words: Sequence[str]) -> list[Path]:
-    """The pictures that words name: files, folders (their pictures, sorted) and patterns.
+def predict_video(
+    pose: Pose,
+    source: Path | int,
+    out: Path,
+    boxes: BoxesOf = filled,
+    min_confidence: float = 0.0,
+    frames: int | None = None,
+) -> int:
+    """Write to ``out`` the video (or what the camera of that number sees) with its poses, an MP4,
+    and beside it a JSON of the same name, a row a frame; the number of frames.
+
+    Frames are taken one by one: nobody is followed from one to the next. ``frames``: at most so
+    many. An interrupt keeps what was done until then.
+    """
+    clip = video.Video(source)
+    name = f"camera{source}" if isinstance(source, int) else source.stem
+    file = out / f"{name}.mp4"
+    if isinstance(source, Path) and file.resolve() == source.resolve():
+        raise ValueError(f"the drawing of {source} would replace it: choose another output")
+    out.mkdir(parents=True, exist_ok=True)
+    waiting: deque[Image] = deque()
+
+    def wanted() -> Iterator[tuple[Image, Any]]:
+        for frame in islice(clip, frames):
+            waiting.append(frame)
+            yield frame, boxes(Path(name), frame)
+
+    rows: list[dict[str, Any]] = []
+    count = min(clip.count, frames or clip.count)
+    try:
+        with (
+            video.writing_video(file, clip.rate) as drawing,
+            counting(Console(), "predict", count, "frames") as advance,
+        ):
+            for number, people in enumerate(pose.stream(wanted())):
+                drawing.write(_drawn(waiting.popleft(), people, pose, min_confidence))
+                seconds = round(number / clip.rate, 4)
+                people_rows = [_row(person, pose.joints) for person in people]
+                rows.append({"frame": number, "seconds": seconds, "people": people_rows})
+                advance(1)
+    finally:
+        if rows:
+            write_json(file.with_suffix(".json"), rows)
+    return len(rows)
+
+
+def find_inputs(words: Sequence[str]) -> tuple[list[Path], list[Path]]:
+    """The pictures and the videos that words name: files, folders (what is in them, sorted) and
+    patterns.
 
     ``FileNotFoundError`` and ``ValueError`` name the word that stands for none.
     """
+    known = ENDINGS | video.ENDINGS
     found: list[Path] = []
     for word in words:
         path = Path(word)
         if path.is_dir():
-            inside = sorted(p for p in path.iterdir() if p.suffix.lower() in ENDINGS)
+            inside = sorted(p for p in path.iterdir() if p.suffix.lower() in known)
             if not inside:
                 raise ValueError(f"folder {path} holds no picture ({', '.join(sorted(ENDINGS))})")
             found += inside
@@ -84,56 +141,28 @@ def find_pictures(words: Sequence[str]) -> list[Path]:
             if not matches:
                 raise FileNotFoundError(f"pattern {word} matches no picture")
             found += matches
-    return list(dict.fromkeys(found))
+    once = list(dict.fromkeys(found))
+    videos = [path for path in once if path.suffix.lower() in video.ENDINGS]
+    return [path for path in once if path not in videos], videos
 
 
-def read_boxes(file: Path, threshold: float = 0.0) -> dict[str, list[list[float]]]:
-    """Boxes [x, y, width, height, score] by a picture's file name.
-
-    ``file`` is COCO's annotation JSON (``images`` and ``annotations``), or a list of objects that
-    have ``image`` or ``file_name``, ``bbox`` and, if they like, ``score``; below ``threshold`` they
-    are left out. ``ValueError`` names what is of another shape.
-    """
-    content = read_json(file, "box file")
-    names: dict[str, Any] = {}
-    images: Any = []
-    entries: Any = content
-    if isinstance(content, dict):
-        images, entries = content.get("images"), content.get("annotations")
-    if not _objects(images) or not _objects(entries):
-        raise ValueError(
-            f"box file {file} takes COCO's annotations, or a list of objects with image, bbox and "
-            "score"
-        )
-    if isinstance(content, dict):
-        # By their text: of an id that is no number, too, there is one.
-        names = {str(image.get("id")): image.get("file_name") for image in images}
-        entries = [
-            {**entry, "file_name": names.get(str(entry.get("image_id")))} for entry in entries
-        ]
-    known = [name for name in names.values() if isinstance(name, str)]
-    boxes: dict[str, list[list[float]]] = {Path(name).name: [] for name in known}
-    for number, entry in enumerate(entries):
-        name = entry.get("file_name") or entry.get("image")
-        box, score = entry.get("bbox"), entry.get("score", 1.0)
-        whole = isinstance(name, str) and isinstance(box, list) and len(box) == 4
-        if not whole or not _numbers([*box, score]) or min(box[2:]) <= 0:
-            raise ValueError(
-                f"box {number} of {file} is {shown(entry)}; it takes image (or file_name), bbox "
-                "[x, y, width, height], the last two positive, and score"
-            )
-        if score >= threshold:
-            boxes.setdefault(Path(name).name, []).append([*map(float, box), float(score)])
-    return boxes
+def coco_result(person: FoundPose, image_id: int, category_id: int = 1) -> dict[str, Any]:
+    """One person as COCO's results have it: the third number of a joint is its confidence."""
+    joints = np.column_stack([person.keypoints, person.confidence])
+    return {
+        "image_id": image_id,
+        "category_id": category_id,
+        "keypoints": [round(value, 3) for value in joints.flatten().tolist()],
+        "score": round(person.score, 5),
+        "bbox": list(person.box),
+    }
 
 
-def _objects(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(entry, dict) for entry in value)
-
-
-def _numbers(values: Sequence[Any]) -> bool:
-    plain = all(type(value) in (int, float) for value in values)
-    return plain and bool(np.isfinite(values).all())
+def _drawn(picture: Image, people: Iterable[FoundPose], pose: Pose, least: float) -> Image:
+    for person in people:
+        shown = person.confidence >= least
+        picture = draw_pose(picture, person.keypoints, pose.skeleton, shown)
+    return picture
 
 
 def _row(person: FoundPose, names: Sequence[str]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from hhd.data.dataset import CropDataset
 from hhd.data.skeleton import Skeleton, load_skeleton
-from hhd.draw import Image, caption, draw_pose, enlarge, tile, write_picture
+from hhd.draw import Image, caption, draw_pose, enlarge, legend, tile, write_picture
 from hhd.train.data import build_train_data
 from hhd.train.recipe import Recipe
 
@@ -34,7 +34,7 @@ def preview(
     """The data set's items ``indices``, ``columns`` a row, under their annotations' ids.
 
     Labelled joints inside the crop are drawn, by :meth:`CropDataset.targets`: where a joint is off
-    in the picture, the network is taught so.
+    in the picture, the network is taught so. Below is a legend of the joints' numbers and colours.
     """
     if not indices:
         raise ValueError("a preview needs at least one picture")
@@ -44,10 +44,11 @@ def preview(
         crop = np.ascontiguousarray(item["image"].transpose(1, 2, 0)[:, :, ::-1])
         zoom = max(1, -(-SMALLEST_SIDE // min(crop.shape[:2])))
         points = item["coords"] / data.to_cells * zoom
-        drawn = draw_pose(enlarge(crop, zoom), points, skeleton, item["weight"] > 0)
+        drawn = draw_pose(enlarge(crop, zoom), points, skeleton, item["weight"] > 0, numbered=True)
         person = data.persons[item["position"]]
         cells.append(caption(drawn, f"{person.annotation_id}"))
     blank = np.zeros_like(cells[0])
     columns = min(columns, len(cells))
     cells += [blank] * (-len(cells) % columns)
-    return tile([cells[i : i + columns] for i in range(0, len(cells), columns)])
+    sheet = tile([cells[i : i + columns] for i in range(0, len(cells), columns)])
+    return np.vstack([sheet, legend(skeleton, sheet.shape[1], numbered=True)])

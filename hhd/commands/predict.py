@@ -2,51 +2,85 @@
 
 from __future__ import annotations
 
+import argparse
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import ArrayLike
+
+from hhd.boxes import Boxes, read_boxes
 from hhd.commands.options import add_decoding, command_parser, decoding_of, from_up
+from hhd.detectors import FORMS, Detector, load_detector
 from hhd.models.shipped import SHIPPED
 from hhd.pose import Pose
-from hhd.predict import find_pictures, predict_pictures, read_boxes
+from hhd.predict import BoxesOf, Image, filled, find_inputs, predict_pictures, predict_video
+
+EXAMPLES = """examples:
+  hhd predict photo.jpg                                   one person who fills the picture
+  hhd predict photos/ --boxes boxes.json                  everybody in a box
+  hhd predict model.safetensors 'photos/*.jpg' --detector torchvision
+  hhd predict walk.mp4 --detector hf:PekingU/rtdetr_r18vd
+  hhd predict webcam --frames 100                         what the first camera sees
+
+Nobody is followed from frame to frame; a video's frames are taken one by one.
+"""
 
 
 def run(words: Sequence[str]) -> None:
     """Poses of the persons in the boxes of each picture, or of the one who fills it."""
     parser = command_parser(
         "predict",
-        "Joints of persons in pictures, drawn and as JSON. Boxes say where persons are; without "
-        "them each picture is taken to be filled by one.",
+        "Joints of persons in pictures and videos, drawn and as JSON. Boxes say where persons are; "
+        "without them each picture is taken to be filled by one.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "files",
         nargs="+",
         metavar="[MODEL] PICTURE",
-        help="pictures, folders of pictures, or patterns in quotes; before them a "
-        "model.safetensors that hhd train wrote (default: the network that comes with hhd, 14 "
-        "joints of one person)",
+        help="pictures, videos, folders of them, patterns in quotes, webcam or webcam:1; before "
+        "them a model.safetensors that hhd train wrote (default: the network that comes with hhd, "
+        "14 joints of one person)",
     )
-    parser.add_argument(
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument(
         "--boxes",
         type=Path,
         metavar="JSON",
-        help="COCO annotations, or a list of objects with image, bbox [x, y, width, height] and "
-        "score; pictures are matched by their file names, and those without a box are passed over",
+        help="COCO annotations or detections, or a list of objects with image, bbox [x, y, width, "
+        "height] and score; pictures are matched by their file names (or COCO's image_id by the "
+        "number in the name), and those without a box are passed over",
+    )
+    where.add_argument("--detector", metavar="NAME", help=f"who finds the boxes: {FORMS}")
+    parser.add_argument(
+        "--box-threshold",
+        type=float,
+        help="leave out boxes that score below this (default: 0 of --boxes, .5 of --detector)",
     )
     parser.add_argument(
-        "--box-threshold", type=float, default=0.0, help="leave out boxes that score below this"
+        "--box-category", type=int, metavar="ID", help="the persons' category in --boxes"
     )
     parser.add_argument(
         "--output",
         type=Path,
         default=Path("runs/predict"),
-        help="folder for pictures and JSON (default: runs/predict)",
+        help="folder for drawings, predictions.json and coco_results.json; of a video, NAME.mp4 "
+        "and NAME.json (default: %(default)s)",
     )
+    parser.add_argument("--frames", type=from_up(1), metavar="N", help="of a video, at most N")
     add_decoding(parser)
     parser.add_argument(
-        "--min-confidence", type=float, default=0.0, help="draw joints from here on"
+        "--min-confidence",
+        type=float,
+        default=0.2,
+        help="draw joints from here on; the JSON has all (default: %(default)s)",
     )
-    parser.add_argument("--batch-size", type=from_up(1), default=32, help="persons at once")
+    parser.add_argument(
+        "--batch-size", type=from_up(1), default=32, help="persons at once (default: %(default)s)"
+    )
     parser.add_argument("--device", default="auto", help="cpu, cuda or auto (default: auto)")
     options = parser.parse_args(words)
     given = Path(options.files[0]).suffix == ".safetensors"
@@ -55,20 +89,79 @@ def run(words: Sequence[str]) -> None:
     if not names:
         raise ValueError(f"pictures: none is given beside the model {model}")
     pose = Pose(model, device=options.device, batch_size=options.batch_size, **decoding_of(options))
-    images = find_pictures(names)
-    boxes = None
-    if options.boxes is not None:
-        boxes = read_boxes(options.boxes, options.box_threshold)
-        known = [image for image in images if image.name in boxes]
-        if not known:
-            raise ValueError(
-                f"box file {options.boxes} has no box for any of the {len(images)} pictures, such "
-                f"as {images[0].name}"
-            )
-        if len(known) < len(images):
-            print(f"{len(images) - len(known)} pictures passed over, which have no box")
-        images = known
+    cameras = [word for word in names if re.fullmatch(r"webcam(:\d+)?", word)]
+    images, videos = find_inputs([word for word in names if word not in cameras])
+    moving: list[Path | int] = [*videos, *(int(word[7:] or 0) for word in cameras)]
+    if options.boxes is not None and moving:
+        raise ValueError("boxes of --boxes are pictures'; a video takes --detector")
+    boxes = _boxes_of_file(options) if options.boxes is not None else None
+    if boxes is not None:
+        images = _with_boxes(images, boxes, options.boxes)
     if not given and pose.card.source is not None:
         print(f"{SHIPPED.name}: {pose.card.source}")
-    predict_pictures(pose, images, options.output, boxes, options.min_confidence)
-    print(f"pictures and predictions.json in {options.output}")
+    find: BoxesOf = filled
+    ids = None
+    if boxes is not None:
+        find = listed(boxes)
+        known = [boxes.image_id(image) for image in images]
+        ids = [own for own in known if own is not None] if None not in known else None
+    elif options.detector is not None:
+        detector = load_detector(options.detector, pose.device)
+        find = detected(detector, _default(options.box_threshold, 0.5))
+    for source in moving:
+        count = predict_video(
+            pose, source, options.output, find, options.min_confidence, options.frames
+        )
+        print(f"{count} frames of {source} in {options.output}")
+    if images:
+        count = predict_pictures(pose, images, options.output, find, options.min_confidence, ids)
+        print(
+            f"{count} persons in {len(images)} pictures: drawings, predictions.json and "
+            f"coco_results.json in {options.output}"
+        )
+
+
+def listed(boxes: Boxes) -> BoxesOf:
+    """The boxes of a file."""
+
+    def find(image: Path, pixels: Image) -> ArrayLike | None:
+        return boxes.of(image)
+
+    return find
+
+
+def detected(detector: Detector, threshold: float) -> BoxesOf:
+    """A detector's boxes that score ``threshold`` or more."""
+
+    def find(image: Path, pixels: Image) -> ArrayLike:
+        found = np.asarray(detector(pixels), dtype=np.float64)
+        if found.size == 0:
+            return np.empty((0, 5))
+        if found.ndim != 2 or found.shape[1] not in (4, 5):
+            raise ValueError(
+                f"the detector gave {list(found.shape)} for {image}; it takes [N, 4] or [N, 5] of "
+                "x, y, width, height and score"
+            )
+        return found if found.shape[1] == 4 else found[found[:, 4] >= threshold]
+
+    return find
+
+
+def _boxes_of_file(options: argparse.Namespace) -> Boxes:
+    return read_boxes(options.boxes, _default(options.box_threshold, 0.0), options.box_category)
+
+
+def _with_boxes(images: list[Path], boxes: Boxes, file: Path) -> list[Path]:
+    known = [image for image in images if boxes.of(image) is not None]
+    if not known:
+        raise ValueError(
+            f"box file {file} has no box for any of the {len(images)} pictures, such as "
+            f"{images[0].name}"
+        )
+    if len(known) < len(images):
+        print(f"{len(images) - len(known)} pictures passed over, which have no box")
+    return known
+
+
+def _default(value: float | None, otherwise: float) -> float:
+    return otherwise if value is None else value

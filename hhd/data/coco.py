@@ -78,7 +78,7 @@ def read_coco(path: Path, skeleton: Skeleton, category: str | None = None) -> Co
     What is wrong with single entries is in ``problems``. ``category``: see
     :func:`hhd.data.categories.chosen_categories`.
     """
-    content = _content(path)
+    content = coco_content(path)
     problems: list[Problem] = []
     pictures = _pictures(content, path, problems)
     declared, chosen = chosen_categories(content, path, skeleton, category)
@@ -264,8 +264,8 @@ def read_detections(
     return reading
 
 
-def _content(path: Path) -> dict[str, Any]:
-    """A COCO-style file's content, with its three lists of objects."""
+def coco_content(path: Path) -> dict[str, Any]:
+    """A COCO-style file's content, with its three lists of objects; ``ValueError`` without."""
     content = read_json(path, "annotation file")
     missing = {"images", "annotations", "categories"} - set(
         content if isinstance(content, dict) else ()
@@ -341,9 +341,11 @@ def _entry(annotation: dict[str, Any], category: int, where: str, skeleton: Skel
     labelled = bool((keypoints[:, 2] > 0).any())
     if count and not labelled and not crowd:
         raise ValueError(f"{where}: num_keypoints is {count:g}, but no joint is labelled")
-    # A crowd, or a person that has no joints (a track between two labelled pictures), may lack all.
+    # A crowd, or a person that has no joints (a track between two labelled pictures), may lack all;
+    # Label Studio writes zeros.
     needed = labelled and not crowd
-    box = _box(annotation, where) if needed or annotation.get("bbox") else None
+    given_box = any(fields.numbers(annotation, "bbox", where))
+    box = _box(annotation, where) if needed or given_box else None
     return Entry(
         where,
         fields.whole(annotation, "id", where),

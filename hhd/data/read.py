@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
 from hhd.data.coco import BoxRule, coco_persons, read_coco, read_detections
@@ -61,9 +63,35 @@ def is_mpii(annotations: Path) -> bool:
 
 
 def picture_folder(annotations: Path, images: Path | None) -> Path:
-    """``images``, or the folder of that name beside the annotation file or one above it."""
+    """``images``, or the first of these that holds the annotation file's first picture.
+
+    ``images`` beside the file (COCO, Label Studio) or above it (CVAT), there the folder that the
+    file's name ends in (``person_keypoints_default.json``: ``images/default``), or the file's own
+    folder (Roboflow; Label Studio's names begin with ``images/``). Where none does, it is
+    ``images`` beside it or above, whichever is there.
+    """
     if images is not None:
         return images
-    folder = annotations.parent
+    folder, subset = annotations.parent, annotations.stem.rpartition("_")[2]
     beside, above = folder / "images", folder.parent / "images"
+    first = _first_picture(annotations)
+    if first:
+        for place in (beside, above, above / subset, beside / subset, folder):
+            if is_file(place / first):
+                return place
     return above if above.is_dir() and not beside.is_dir() else beside
+
+
+FILE_NAME = re.compile(r'"file_name"\s*:\s*("(?:[^"\\]|\\.)*")')
+
+
+def _first_picture(annotations: Path) -> str:
+    """The first file name of COCO-style JSON, without reading all of it."""
+    if not is_file(annotations) or annotations.suffix != ".json":
+        return ""
+    with annotations.open(encoding="utf-8-sig", errors="replace") as file:
+        found = FILE_NAME.search(file.read(1 << 20))
+    try:
+        return str(json.loads(found[1])) if found else ""
+    except ValueError:
+        return ""

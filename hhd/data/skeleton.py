@@ -7,29 +7,35 @@ from pathlib import Path
 from typing import Any
 
 from hhd.checks import check_from_zero, check_positive
+from hhd.data.sides import sides
 from hhd.files import is_file, read_yaml
 from hhd.text import LONGEST_NAME, shown
 
 SHIPPED = Path(__file__).parent / "skeletons"
+OKS_SIGMA = 0.067
+"""The mean of COCO's seventeen, for joints whose labellers' spread nobody has measured."""
 
 
 @dataclass(frozen=True)
 class Skeleton:
     """Joints by name; every other field refers to those names. Indices come from the methods.
 
-    ``pck_normaliser`` is the pair of joints whose distance is PCK's unit, or "box" for the longer
-    side of the person's box. ``upper_body`` are the joints of a half-body crop's upper half, all
-    others being its lower half; ``joint_weights`` is HRNet's USE_DIFFERENT_JOINTS_WEIGHT. Both may
-    be left out.
+    ``flip_pairs`` are the joints that change places in the mirrored picture (first the person's left
+    one where the names do not say which is), ``limbs`` the lines that are drawn.
+
+    May be left out: ``sigmas`` of OKS (:data:`OKS_SIGMA` each); ``pck_normaliser``, the pair of
+    joints whose distance is PCK's unit, or "box" for the longer side of the person's box (box);
+    ``pck_joints`` (all); ``upper_body``, the joints of a half-body crop's upper half, all others
+    being its lower half; ``joint_weights``, HRNet's USE_DIFFERENT_JOINTS_WEIGHT.
     """
 
     name: str
     joints: tuple[str, ...]
     flip_pairs: tuple[tuple[str, str], ...]
-    limbs: tuple[tuple[str, str], ...]
-    sigmas: tuple[float, ...]
-    pck_normaliser: tuple[str, str] | str
-    pck_joints: tuple[str, ...]
+    limbs: tuple[tuple[str, str], ...] = ()
+    sigmas: tuple[float, ...] = ()
+    pck_normaliser: tuple[str, str] | str = "box"
+    pck_joints: tuple[str, ...] = ()
     upper_body: tuple[str, ...] = ()
     joint_weights: tuple[float, ...] = ()
 
@@ -42,6 +48,10 @@ class Skeleton:
             check_name(f"skeleton {self.name}: a joint", joint)
         if len(set(self.joints)) != len(self.joints) or not self.joints:
             raise ValueError(f"skeleton {self.name}: joints must be a list of distinct names")
+        if not self.sigmas:
+            object.__setattr__(self, "sigmas", (OKS_SIGMA,) * len(self.joints))
+        if not self.pck_joints:
+            object.__setattr__(self, "pck_joints", self.joints)
         if len(self.sigmas) != len(self.joints):
             raise ValueError(
                 f"skeleton {self.name}: {len(self.sigmas)} sigmas for {len(self.joints)} joints"
@@ -88,6 +98,10 @@ class Skeleton:
             left, right = self.indices(pair)
             order[left], order[right] = right, left
         return order
+
+    def sides(self) -> list[str | None]:
+        """Each joint's side, "left" or "right"; None for those that no other one mirrors."""
+        return sides(self.joints, self.flip_pairs)
 
     def limb_indices(self) -> list[tuple[int, int]]:
         """Pairs of joint positions to draw a line between."""

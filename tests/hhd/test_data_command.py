@@ -12,6 +12,7 @@ from hhd.data.check import check_data
 from hhd.data.coco import read_persons
 from hhd.data.dataset import CropDataset
 from hhd.data.skeleton import load_skeleton
+from hhd.draw import legend
 from hhd.preview import preview
 
 
@@ -205,7 +206,7 @@ def test_the_exit_status_says_whether_anything_is_wrong(people, tmp_path, capsys
     assert text.count("annotation: annotation") == 3
     assert "and 17 more" in text
     assert main(["data", "chek"]) == 1
-    assert "it takes one of check, preview, cache" in capsys.readouterr().err
+    assert "it takes one of init, split, check, preview, cache" in capsys.readouterr().err
 
 
 def test_help_of_preview_names_its_own_options(capsys):
@@ -228,15 +229,17 @@ def test_preview_shows_the_crops_the_network_gets(tiny, people, lsp14, tmp_path,
     words += ["--val_annotations=no.json", "--val_detections=no.json", "--coco_ap=true"]
     assert main(["data", "preview", "demo_student", *words, "--count=7", f"--file={sheet}"]) == 0
     picture = cv2.imread(str(sheet))
-    # 64-pixel crops three times as large under an 18-pixel caption, six a row.
-    assert picture.shape == (2 * (192 + 18), 6 * 192, 3)
-    assert picture[-100:, -100:].max() == 0
+    # 64-pixel crops three times as large under an 18-pixel caption, six a row; then the legend.
+    assert picture.shape[1] == 6 * 192
+    below = picture[2 * (192 + 18) :]
+    assert (below == legend(lsp14, 6 * 192, numbered=True)).all()
+    assert picture[320:420, -100:].max() == 0 < below.max()
 
     persons = read_persons(people / "annotations.json", people / "images", lsp14)
     data = CropDataset(persons, lsp14, input_size=(200, 200), stride=1)
     drawn, item = preview(data, lsp14, [0]), data[0]
     bare = item["image"].transpose(1, 2, 0)[:, :, ::-1]
-    changed = (drawn[18:] != bare).any(axis=2)
+    changed = (drawn[18:218] != bare).any(axis=2)
     x, y = np.round(item["coords"][item["weight"] > 0]).astype(int).T
     assert changed[y, x].all()
     with pytest.raises(ValueError, match="at least one"):

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from hhd import Pose
+from hhd.boxes import read_boxes
 from hhd.cli import main
 from hhd.data.dataset import CropDataset
 from hhd.data.loading import make_loader
@@ -15,7 +16,7 @@ from hhd.data.read import read_annotations
 from hhd.evaluation.decode import Decoder, predict
 from hhd.models import build_model
 from hhd.models.files import ModelCard, load_model, save_model
-from hhd.predict import find_pictures, read_boxes
+from hhd.predict import find_inputs
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -103,10 +104,9 @@ def test_bad_pictures_and_boxes_are_named(model, tmp_path):
 def test_predict_takes_folders_patterns_and_boxes(model, people, tmp_path, capsys):
     images = people / "images"
     pictures = sorted(images.glob("*.png"))
-    assert find_pictures([str(images)]) == pictures
-    assert find_pictures([str(images / "00000[1-3].png"), str(pictures[1])]) == [
-        p for p in pictures if p.stem in ("000001", "000002", "000003")
-    ]
+    assert find_inputs([str(images)]) == (pictures, [])
+    three = [p for p in pictures if p.stem in ("000001", "000002", "000003")]
+    assert find_inputs([str(images / "00000[1-3].png"), str(pictures[1])]) == (three, [])
     out = tmp_path / "out"
     words = ["predict", str(model), str(images), f"--output={out}", "--batch-size=7"]
     assert main([*words, f"--boxes={people / 'annotations.json'}"]) == 0

@@ -18,7 +18,7 @@ def test_shipped_recipes_parse(name):
     assert isinstance(recipe, Recipe)
     if name.startswith(("demo_", "lspet_")):
         assert parse_recipe([name]) == recipe
-    distilling = ("_published", "_kl", "_best", "_hhd", "_kd_mse", "_kd_kl")
+    distilling = ("_published", "_kl", "_best", "_hhd", "_kd_mse", "_kd_kl", "own_data")
     assert recipe.distils() == (name.endswith(distilling) or name.startswith("overfit_"))
     first = (SHIPPED / f"{name}.yaml").read_text().splitlines()[0]
     assert first.startswith("# ")
