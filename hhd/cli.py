@@ -24,10 +24,11 @@ HELP = """usage: hhd COMMAND ...
   hhd report RUN...                     one HTML page of runs: curves, tables, recipes, pictures
   hhd convert FILE --model NAME ...     a public checkpoint to a model.safetensors
   hhd demo                              a smoke test of it all on generated data, a few minutes
+  hhd doctor                            what a bug report needs, and what is wrong
   hhd --version                         the version
 """
 # Modules of hhd.commands; each has run(words), which gives the exit status or None for 0.
-COMMANDS = ("train", "eval", "data", "teach", "predict", "report", "convert", "demo")
+COMMANDS = ("train", "eval", "data", "teach", "predict", "report", "convert", "demo", "doctor")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -39,7 +39,7 @@ def load_detector(name: str, device: torch.device) -> Detector:
         raise ValueError(f"detector {shown(name)}: {one_line(str(error))}") from error
     if not callable(function):
         raise ValueError(f"detector {shown(name)}: module {kind} has no function {rest}")
-    return function  # type: ignore[no-any-return]
+    return function
 
 
 def torchvision_detector(

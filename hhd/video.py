@@ -19,8 +19,8 @@ USUAL_RATE = 25.0
 class Video:
     """A video file, or a camera by its number, to iterate over once.
 
-    ``rate`` is in frames a second, ``count`` the number of frames, 0 where that is not known. Phones'
-    videos are turned as they were held. ``OSError`` where nothing can be read.
+    ``rate`` is in frames a second, ``count`` the number of frames, 0 where that is not known.
+    Videos of phones are turned as they were held. ``OSError`` where nothing can be read.
     """
 
     def __init__(self, source: Path | int) -> None:

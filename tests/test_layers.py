@@ -24,6 +24,7 @@ FLOORS = (
     ("hhd.teach",),
     ("hhd.evaluation",),
     ("hhd.train",),
+    ("hhd.boxes", "hhd.detectors", "hhd.doctor", "hhd.video"),
     ("hhd.convert", "hhd.evaluate", "hhd.pose", "hhd.predict", "hhd.preview", "hhd.pictures"),
     ("hhd.report", "hhd.teaching"),
     ("hhd.demo",),

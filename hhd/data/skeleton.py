@@ -20,8 +20,8 @@ OKS_SIGMA = 0.067
 class Skeleton:
     """Joints by name; every other field refers to those names. Indices come from the methods.
 
-    ``flip_pairs`` are the joints that change places in the mirrored picture (first the person's left
-    one where the names do not say which is), ``limbs`` the lines that are drawn.
+    ``flip_pairs`` are the joints that change places in the mirrored picture (the person's left one
+    first where the names do not say which is), ``limbs`` the lines that are drawn.
 
     May be left out: ``sigmas`` of OKS (:data:`OKS_SIGMA` each); ``pck_normaliser``, the pair of
     joints whose distance is PCK's unit, or "box" for the longer side of the person's box (box);

@@ -1,0 +1,28 @@
+"""``hhd doctor``"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from hhd.commands.options import command_parser
+from hhd.doctor import examine, lines_of
+
+
+def run(words: Sequence[str]) -> int:
+    """The report; 1 if anything is wrong."""
+    parser = command_parser(
+        "doctor",
+        "What a bug report needs: versions, what is built and why something is not, compilers, "
+        "CUDA and driver, extras, threads, memory, folders, a timed op; and what to do about what "
+        "is wrong. The exit status is 1 if anything is.",
+    )
+    parser.add_argument("--json", action="store_true", help="as JSON")
+    options = parser.parse_args(words)
+    report = examine()
+    if options.json:
+        advice = [{"wrong": wrong, "text": text} for wrong, text in report.advice]
+        print(json.dumps({"facts": report.facts, "advice": advice}, indent=1, default=str))
+    else:
+        print("\n".join(lines_of(report)))
+    return int(report.ill)
