@@ -1,5 +1,5 @@
-# Every target but gpu sets up what it needs: .venv with the pinned requirements, and the build. CUDA
-# kernels take minutes to compile: `make cuda` builds them too, the others where HHD_CUDA=1 is set.
+# Every target but gpu sets up what it needs: .venv with the pinned requirements (those of the tests
+# and linters for the targets that use them), and the build. CUDA kernels take minutes to compile: `make cuda` builds them too, the others where HHD_CUDA=1 is set.
 PYTHON ?= python3
 VENV := .venv
 HHD_SHARED ?= ../shared
@@ -10,17 +10,18 @@ export HHD_CUDA ?= 0
 
 .PHONY: demo test overfit bench cuda load-test gpu support lint format clean
 
+# Draws people, trains a teacher and four students, compares them.
 demo: $(VENV)/.built
 	$(BIN)/hhd demo --output runs/demo
 
-test: $(VENV)/.built
+test: $(VENV)/.built $(VENV)/.tools
 	$(BIN)/python -m pytest
 
 # Learns real photographs by heart, minutes for each of four networks; goes on where it stopped.
-overfit: $(VENV)/.built
+overfit: $(VENV)/.built $(VENV)/.tools
 	$(BIN)/python -m benchmarks.overfit --data $(HHD_SHARED)/data
 
-bench: $(VENV)/.built
+bench: $(VENV)/.built $(VENV)/.tools
 	$(BIN)/python -m pytest benchmarks
 
 cuda: $(VENV)/.built-cuda
@@ -28,7 +29,7 @@ cuda: $(VENV)/.built-cuda
 
 # The one library in CPU-only torch, in CUDA torch, and in the oldest torch it supports, against
 # whose headers it also compiles.
-load-test: $(VENV)/.built-cuda
+load-test: $(VENV)/.built-cuda $(VENV)/.tools
 	HHD_CUDA=1 $(BIN)/python tests/load/environments.py
 
 # On a machine with a GPU, by its own Python: no .venv, no network. Without a GPU a rehearsal.
@@ -38,25 +39,31 @@ gpu:
 	$(PYTHON) tests/gpu/first_light.py --out $(OUT) --stages $(STAGE)
 
 # docs/support.md, from the tests that compare with the oracle.
-support: $(VENV)/.built
+support: $(VENV)/.built $(VENV)/.tools
 	rm -f build/support.jsonl
 	$(BIN)/python -m pytest tests/kernels/test_parity.py tests/executor/test_support.py \
 	  tests/triton_backend/test_interpreter.py
 	$(BIN)/python tests/support.py
 
-lint: $(VENV)/.installed
+lint: $(VENV)/.tools
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/clang-format --dry-run --Werror $(CXX_FILES)
 
-format: $(VENV)/.installed
+format: $(VENV)/.tools
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/clang-format -i $(CXX_FILES)
 
-$(VENV)/.installed: requirements-dev.txt
+$(VENV)/.installed: requirements.txt
 	$(PYTHON) -m venv $(VENV)
+	@echo "Installing requirements.txt into $(VENV): 340 MB to download where torch is CPU-only,"
+	@echo "some GB where it comes with CUDA (PyPI's for Linux)."
+	$(BIN)/python -m pip install --progress-bar on --requirement requirements.txt
+	touch $@
+
+$(VENV)/.tools: $(VENV)/.installed requirements-dev.txt
 	$(BIN)/python -m pip install --quiet --requirement requirements-dev.txt
 	touch $@
 

@@ -167,15 +167,13 @@ def _cuda(facts: dict[str, Any], advice: list[Advice]) -> str:
     if smi and not torch.cuda.is_available():
         why = f"for CUDA {built}, maybe newer than the driver" if built else "CPU-only"
         advice.append(Advice(True, f"nvidia-smi is there and torch sees no GPU: torch is {why}"))
-    if built and compiler and compiler.split(".")[0] != built.split(".")[0]:
-        advice.append(
-            Advice(
-                False,
-                f"nvcc is of CUDA {compiler}, torch of {built}: kernels built by it need the driver "
-                f"of CUDA {compiler}. Build with one of {built.split('.')[0]}: pip install "
-                f"'nvidia-cuda-nvcc=={built.split('.')[0]}.*'",
-            )
+    major = built.split(".")[0] if built else ""
+    if built and compiler and compiler.split(".")[0] != major:
+        text = (
+            f"nvcc is of CUDA {compiler}, torch of {built}: what it builds needs a driver of CUDA "
+            f"{compiler}. Build by one of {major}: pip install 'nvidia-cuda-nvcc=={major}.*'"
         )
+        advice.append(Advice(False, text))
     if torch.cuda.is_available() and "ready" not in str(facts.get("backend cuda")):
         ready = "ready" in str(facts.get("backend triton"))
         instead = "Triton's kernels run instead" if ready else "the PyTorch reference runs instead"

@@ -60,10 +60,13 @@ def draw_pose(
     if not visible.any():
         return canvas
     thickness = max(1, round(float(np.ptp(points[visible], axis=0).max()) / LIMB_SHARE))
-    colours = [SIDE_COLOURS[side] for side in skeleton.sides()]
+    sides = skeleton.sides()
+    colours = [SIDE_COLOURS[side] for side in sides]
     for a, b in skeleton.limb_indices():
         if visible[a] and visible[b]:
-            colour = colours[a] if colours[a] == colours[b] else MIDDLE
+            # From the middle outwards a limb is its side's.
+            either = {sides[a], sides[b]} - {None}
+            colour = SIDE_COLOURS[either.pop()] if len(either) == 1 else MIDDLE
             cv2.line(canvas, _cell(points[a]), _cell(points[b]), colour, thickness, cv2.LINE_AA)
     for joint in np.flatnonzero(visible):
         cell = _cell(points[joint])

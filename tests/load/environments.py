@@ -53,7 +53,8 @@ def run(command: list[str | Path]) -> subprocess.CompletedProcess[str]:
 
 def pins(*packages: str) -> list[str]:
     """Requirements of packages in the versions of the development environment."""
-    lines = (ROOT / "requirements-dev.txt").read_text().splitlines()
+    files = [ROOT / "requirements.txt", ROOT / "requirements-dev.txt"]
+    lines = [line for file in files for line in file.read_text().splitlines()]
     return [line for line in lines if line.split("==")[0] in packages]
 
 
