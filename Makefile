@@ -8,7 +8,7 @@ SOURCES := $(shell find csrc -type f) CMakeLists.txt setup.py pyproject.toml
 CXX_FILES = $(shell find csrc tests -name '*.cpp' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh')
 export HHD_CUDA ?= 0
 
-.PHONY: demo test overfit bench cuda load-test gpu support lint format clean
+.PHONY: demo test overfit bench cuda load-test gpu support docs lint format clean
 
 # Draws people, trains a teacher and four students, compares them.
 demo: $(VENV)/.built
@@ -44,6 +44,10 @@ support: $(VENV)/.built $(VENV)/.tools
 	$(BIN)/python -m pytest tests/kernels/test_parity.py tests/executor/test_support.py \
 	  tests/triton_backend/test_interpreter.py
 	$(BIN)/python tests/support.py
+
+# The documentation as a site, in build/site.
+docs: $(VENV)/.built $(VENV)/.tools
+	$(BIN)/mkdocs build
 
 lint: $(VENV)/.tools
 	$(BIN)/ruff check .

@@ -55,9 +55,10 @@ def overview_picture(
     picture, to_input = _crop(teacher.val, position)
     name = skeleton.joints[joint].replace("_", " ")
     panels = [caption(picture, "input")]
+    center = _view(teacher, position, joint).peak
     for title, trained in (("the teacher's map", teacher), ("the student's map", student)):
         view = _view(trained, position, joint)
-        drawn = draw_window(draw_heatmap(picture, view.shown), view.peak, (side, side), view.cell)
+        drawn = draw_window(draw_heatmap(picture, view.shown), center, (side, side), view.cell)
         panels.append(caption(drawn, f"{title}: {name}"))
     found = student.report.predictions.coords[position]
     panels.append(caption(draw_pose(picture, transform_points(found, to_input), skeleton), "pose"))
@@ -86,26 +87,28 @@ def predictions_picture(runs: Mapping[str, Trained]) -> Image:
 
 
 def heatmaps_picture(runs: Mapping[str, Trained], windows: Mapping[str, int]) -> Image:
-    """A row a joint: the labelled picture, then each run's map, the window that its loss compares,
-    the label and the run's own answer."""
+    """A row a joint: the labelled picture, then each run's map, the window that its loss compares
+    (around its teacher's peak, or the label), the label and the run's own answer."""
     data, skeleton = runs["teacher"].val, runs["teacher"].decoder.card.skeleton
     rows = []
     for position, joint in zip(range(min(SHOWN, len(data))), (6, 0, 11, 5, 7, 1), strict=False):
         picture, to_input = _crop(data, position)
         label = transform_points(data.persons[position].keypoints[joint : joint + 1, :2], to_input)
+        center = _view(runs["teacher"], position, joint).peak
         row = [caption(_marked(picture, label[0]), skeleton.joints[joint].replace("_", " "))]
         for name, trained in runs.items():
             view = _view(trained, position, joint)
             drawn = draw_heatmap(picture, view.shown)
             if windows[name]:
-                drawn = draw_window(drawn, view.peak, (windows[name],) * 2, view.cell)
+                place = label[0] / view.cell if name == "labels" else center
+                drawn = draw_window(drawn, place, (windows[name],) * 2, view.cell)
             found = trained.report.predictions.coords[position][joint : joint + 1]
             answer = transform_points(found, to_input)[0]
             drawn = _marked(drawn, label[0], answer)
             row.append(caption(drawn, f"{name}, peak {view.shown.max():.2g}"))
         rows.append(row)
     sheet = tile(rows)
-    text = "cross: the label   dot: the run's answer   square: the loss's window at the map's peak"
+    text = "cross: the label   dot: the run's answer   square: the window that the loss compares"
     words = caption(np.zeros((0, sheet.shape[1], 3), np.uint8), text)
     scale = "each map from 0 (violet) to its own peak (yellow); students' maps sum to 1"
     return np.vstack([sheet, words, caption(np.zeros((0, sheet.shape[1], 3), np.uint8), scale)])
