@@ -5,12 +5,15 @@ A command is imported when it is called, so that a missing extra is named and no
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from importlib import import_module
+from pathlib import Path
 
 from hhd.extras import missing_extra_message
-from hhd.text import one_line
+from hhd.text import meant, one_line
 
 HELP = """usage: hhd COMMAND ...
 
@@ -25,8 +28,11 @@ HELP = """usage: hhd COMMAND ...
   hhd convert FILE --model NAME ...     a public checkpoint to a model.safetensors
   hhd demo                              a smoke test of it all on generated data, a few minutes
   hhd doctor                            what a bug report needs, and what is wrong
+  hhd COMMAND --help                    what it takes, its defaults, examples
+  hhd COMMAND --quiet                   errors alone; the exit status says how it went
   hhd --version                         the version
 """
+QUIET = "--quiet"
 # Modules of hhd.commands; each has run(words), which gives the exit status or None for 0.
 COMMANDS = ("train", "eval", "data", "teach", "predict", "report", "convert", "demo", "doctor")
 
@@ -34,6 +40,9 @@ COMMANDS = ("train", "eval", "data", "teach", "predict", "report", "convert", "d
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit status. What the user can mend is one line on stderr."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    if QUIET in words:
+        with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
+            return main([word for word in words if word != QUIET])
     if not words or words[0] in ("-h", "--help"):
         print(HELP)
         return 0
@@ -43,7 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"hhd {hhd_kernels.__version__}")
         return 0
     if words[0] not in COMMANDS:
-        return _fail(f"{words[0]!r} is not a command; it takes one of {', '.join(COMMANDS)}", 2)
+        listed = ", ".join(COMMANDS) + meant(words[0], COMMANDS)
+        return _fail(f"{words[0]!r} is not a command; it takes one of {listed}", 2)
     try:
         status: int | None = import_module(f"hhd.commands.{words[0]}").run(words[1:])
     except ModuleNotFoundError as error:

@@ -19,6 +19,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from hhd.console import show_table
 from hhd.data.dataset import CropDataset, normalise_images
 from hhd.data.loading import make_loader
 from hhd.data.synthetic import write_dataset
@@ -210,7 +211,7 @@ def print_table(console: Console, rows: list[Row], pictures: int, seed: int) -> 
             for value in ((score.at_02, score.at_05, score.auc) if score else (0.0, 0.0, 0.0))
         ]
         table.add_row(row.name, *cells, f"{row.loss_ms:.1f}", f"{row.images_per_second:.0f}")
-    console.print(table)
+    show_table(console, table)
     console.print(
         f"whole, local: soft-argmax over the map or {LOCAL_WINDOW}x{LOCAL_WINDOW} around its peak; "
         "the teacher's column is its peak (DARK)"

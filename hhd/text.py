@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import Any
 
 LONGEST_NAME = 60
@@ -26,3 +28,9 @@ def shown(value: Any) -> str:
     except (ValueError, RecursionError):  # more digits, or deeper, than Python prints
         return f"a {type(value).__name__} too large to show"
     return text if len(text) <= LONGEST_NAME else f"{text[: LONGEST_NAME - 3]}..."
+
+
+def meant(word: str, known: Iterable[str]) -> str:
+    """ "; did you mean ...?" with the nearest of ``known``, or nothing where none is near."""
+    near = get_close_matches(word, list(known), 1)
+    return f"; did you mean {near[0]}?" if near else ""

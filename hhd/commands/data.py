@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib import import_module
 
+from hhd.text import meant
+
 HELP = """usage: hhd data init ANNOTATIONS [--output YAML]
        hhd data split ANNOTATIONS [--share 0.2]
        hhd data check ANNOTATIONS --skeleton NAME ...
@@ -25,8 +27,7 @@ def run(words: Sequence[str]) -> int:
     if words and words[0] in COMMANDS:
         return int(import_module(f"hhd.commands.data_{words[0]}").run(words[1:]) or 0)
     if words and words[0] not in ("-h", "--help"):
-        raise ValueError(
-            f"data: {words[0]!r} is not a subcommand; it takes one of {', '.join(COMMANDS)}"
-        )
+        listed = ", ".join(COMMANDS) + meant(words[0], COMMANDS)
+        raise ValueError(f"data: {words[0]!r} is not a subcommand; it takes one of {listed}")
     print(HELP)
     return 0

@@ -3,14 +3,39 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+import re
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
+
+from hhd.text import meant
+
+
+class CommandParser(argparse.ArgumentParser):
+    """argparse's, whose errors name the option or the choice that was meant."""
+
+    _words: Sequence[str] = ()
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        self._words = sys.argv[1:] if args is None else args
+        return super().parse_known_args(args, namespace)
+
+    def error(self, message: str) -> NoReturn:
+        # A misspelt option is often why another one is missing.
+        for word in self._words:
+            name = word.partition("=")[0]
+            if name.startswith("--") and name not in self._option_string_actions:
+                near = meant(name, self._option_string_actions)
+                message = f"unrecognized argument {name}{near}" if near else message
+        if found := re.search(r"invalid choice: '(.+?)' \(choose from (.+)\)", message):
+            message += meant(found[1], re.findall(r"[\w.-]+", found[2]))
+        super().error(message)
 
 
 def command_parser(command: str, description: str, **options: Any) -> argparse.ArgumentParser:
     """The parser of ``hhd`` ``command``, which takes no option by a part of its name."""
-    return argparse.ArgumentParser(
+    return CommandParser(
         prog=f"hhd {command}", description=description, allow_abbrev=False, **options
     )
 
@@ -57,16 +82,29 @@ def add_decoding(
         help="average with the mirrored picture (default: the model's own)",
     )
     parser.add_argument("--beta", type=float, default=argparse.SUPPRESS, help=beta)
-    for name, choices in (
-        ("--flip-shift", ("exact", "cell", "none")),
-        ("--heatmap-decode", ("plain", "quarter", "quarter_hrnet", "dark", "dark_udp")),
-        ("--confidence", ("mass", "constant")),
+    for name, choices, text in (
+        (
+            "--flip-shift",
+            ("exact", "cell", "none"),
+            "how far mirrored heatmaps move: the grids' offset, or a whole cell (HRNet, mmpose)",
+        ),
+        (
+            "--heatmap-decode",
+            ("plain", "quarter", "quarter_hrnet", "dark", "dark_udp"),
+            "heatmap networks: the peak's cell, moved by a quarter towards its higher neighbours "
+            "(mmpose's or HRNet's rule at the border), or refined by DARK",
+        ),
+        (
+            "--confidence",
+            ("mass", "constant"),
+            "integral networks: the softmax's mass around the joint, or 1 as in mmpose",
+        ),
     ):
         parser.add_argument(
             name,
             choices=choices,
             default=argparse.SUPPRESS,
-            help="see hhd/evaluation/decode.py (default: the model's own)",
+            help=f"{text} (default: the model's own)",
         )
 
 
@@ -110,17 +148,22 @@ def _add_switch(parser: argparse.ArgumentParser, name: str, text: str) -> None:
 
 def add_rules(parser: argparse.ArgumentParser) -> None:
     """Options that replace what the recipe in a model's card says of evaluation."""
-    group = parser.add_argument_group(
-        "rules of evaluation", "see hhd train --help (default: the model's own recipe's)"
-    )
-    for name, choices in (
-        ("--boxes", ("as_given", "hrnet", "mmpose")),
-        ("--score", ("bbox", "keypoint", "bbox_keypoint", "bbox_rle")),
-        ("--nms", ("oks", "soft_oks", "none")),
+    group = parser.add_argument_group("rules of evaluation", "default: the model's own recipe's")
+    for name, choices, text in (
+        ("--boxes", ("as_given", "hrnet", "mmpose"), "how boxes are cut to their pictures"),
+        (
+            "--score",
+            ("bbox", "keypoint", "bbox_keypoint", "bbox_rle"),
+            "a person's score in AP, of its box's and its joints'",
+        ),
+        ("--nms", ("oks", "soft_oks", "none"), "suppression of poses that are alike"),
     ):
-        group.add_argument(name, choices=choices, default=argparse.SUPPRESS)
-    for name, unit in (("--nms-threshold", "OKS"), ("--detection-threshold", "SCORE")):
-        group.add_argument(name, type=float, metavar=unit, default=argparse.SUPPRESS)
+        group.add_argument(name, choices=choices, default=argparse.SUPPRESS, help=text)
+    for name, unit, text in (
+        ("--nms-threshold", "OKS", "from which poses are alike"),
+        ("--detection-threshold", "SCORE", "leave out detected boxes below this"),
+    ):
+        group.add_argument(name, type=float, metavar=unit, default=argparse.SUPPRESS, help=text)
     group.add_argument(
         "--detection-category",
         type=int,

@@ -9,7 +9,7 @@ from typing import Any
 from hhd.checks import check_from_zero, check_positive
 from hhd.data.sides import sides
 from hhd.files import is_file, read_yaml
-from hhd.text import LONGEST_NAME, shown
+from hhd.text import LONGEST_NAME, meant, shown
 
 SHIPPED = Path(__file__).parent / "skeletons"
 OKS_SIGMA = 0.067
@@ -123,6 +123,7 @@ def load_skeleton(name_or_path: str) -> Skeleton:
         shipped = ", ".join(sorted(p.stem for p in SHIPPED.glob("*.yaml")))
         raise FileNotFoundError(
             f"skeleton is {shown(name_or_path)}: neither a file nor one of {shipped}"
+            + meant(name_or_path, shipped.split(", "))
         )
     content = read_yaml(path, "skeleton file")
     needed = {field.name for field in fields(Skeleton) if field.default is MISSING}

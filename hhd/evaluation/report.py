@@ -13,7 +13,7 @@ from pycocotools.coco import COCO
 from rich.console import Console
 from rich.table import Table
 
-from hhd.console import say
+from hhd.console import say, show_table
 from hhd.data.dataset import CropDataset
 from hhd.data.loading import make_loader
 from hhd.data.mpii import MpiiTruth
@@ -163,7 +163,7 @@ def print_report(console: Console, report: Report, skeleton: Skeleton) -> None:
         table.add_row("Mean", *(f"{heads.mean:.1f}" for heads in report.mpii))
         fine = [f"{h.sign()} {h.fine_threshold():.2f}: {h.fine_mean:.1f}" for h in report.mpii]
         table.add_row("Mean @0.1", *fine)
-        console.print(table)
+        show_table(console, table)
     for reason in report.undefined:
         say(console, reason)
 
@@ -179,7 +179,7 @@ def _print_pck(console: Console, score: Pck, skeleton: Skeleton) -> None:
         table.add_row(name, _percent(share), _percent(coarse), f"{error:.1f}")
     table.add_section()
     table.add_row("all", f"{100 * score.at_02:.1f}", f"{100 * score.at_05:.1f}", f"{score.epe:.1f}")
-    console.print(table)
+    show_table(console, table)
     console.print(
         f"PCK@0.2 {100 * score.at_02:.1f}   PCK@0.5 {100 * score.at_05:.1f}   "
         f"AUC {100 * score.auc:.1f}   EPE {score.epe:.1f} pixels"

@@ -18,7 +18,7 @@ from hhd.models.shufflenet_v2 import ShuffleNetV2
 from hhd.models.small import SmallPose
 from hhd.models.timm_backbone import TimmBackbone
 from hhd.models.vitpose import ViTPose
-from hhd.text import shown
+from hhd.text import meant, shown
 
 # SimpleBaseline's three deconvolutions: from stride 32 to stride 4.
 SIMPLE_BASELINE = (256, 256, 256)
@@ -60,6 +60,7 @@ def check_model_name(name: str) -> None:
     if name not in MODELS and not str(name).startswith(TIMM):
         raise ValueError(
             f"model is {shown(name)}; it takes one of {', '.join(MODELS)}, or timm/NAME"
+            + meant(str(name), MODELS)
         )
 
 

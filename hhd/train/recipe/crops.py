@@ -17,7 +17,7 @@ class CropsFields:
     affine: Literal["standard", "udp"] = "standard"
     """Geometry of crop and heatmap: strides from the first pixel, or UDP's corners on corners."""
     augmentation: Literal["hrnet", "mmpose"] = "hrnet"
-    """Whose random crops, see hhd/data/augment.py."""
+    """Whose random crops, HRNet's or mmpose 1.x's."""
     scale_factor: float = 0.25
     """Random scale of the crop: 1 + scale_factor * normal, clipped to 1 +- scale_factor (hrnet) or
     of a normal number within +-1 (mmpose)."""

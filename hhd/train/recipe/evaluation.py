@@ -18,7 +18,8 @@ class EvaluationFields:
     """Inverse temperature at evaluation (default: beta). The whole map's expectation is pulled less
     to its middle by a higher one."""
     heatmap_decode: Literal["plain", "quarter", "quarter_hrnet", "dark", "dark_udp"] = "dark"
-    """How heatmap networks' maps are read, see hhd/evaluation/decode.py."""
+    """How heatmap networks' maps are read, the peak's cell, moved by a quarter towards its
+    higher neighbours (mmpose's or HRNet's rule at the border), or refined by DARK."""
     confidence: Literal["mass", "constant"] = "mass"
     """Integral students: the softmax's mass around the joint, or 1 as in mmpose (costs AP)."""
     flip_test: Literal["none", "coordinates", "heatmaps"] = "none"

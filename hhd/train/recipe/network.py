@@ -12,7 +12,8 @@ class NetworkFields:
     """The network and what its maps are."""
 
     model: str = "lite0_student"
-    """Network, by its name in hhd/models/build.py."""
+    """Network: litehrnet18, litehrnet30, mobilenetv2, shufflenetv2, phone, lite0_student (_large),
+    small_student, hrnet_w32, hrnet_w48, resnet50, lite0_teacher, vitpose_*, timm/NAME."""
     deconv: tuple[int, ...] | None = None
     """Widths of the head's deconvolutions, each doubles the maps' size (default: the network's)."""
     pretrained: bool = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from functools import cache
@@ -12,7 +13,7 @@ from typing import Any, TypeVar, get_type_hints
 import jsonargparse
 
 from hhd.files import is_file, read_yaml
-from hhd.text import one_line, shown
+from hhd.text import meant, one_line, shown
 from hhd.train.recipe.schema import Recipe
 
 T = TypeVar("T")
@@ -82,8 +83,11 @@ def find_recipe(name_or_path: str) -> Path:
     for path in (Path(name_or_path), SHIPPED / f"{name_or_path}.yaml"):
         if is_file(path):
             return path
-    shipped = ", ".join(sorted(path.stem for path in SHIPPED.glob("*.yaml")))
-    raise FileNotFoundError(f"recipe is {shown(name_or_path)}: neither a file nor one of {shipped}")
+    shipped = sorted(path.stem for path in SHIPPED.glob("*.yaml"))
+    raise FileNotFoundError(
+        f"recipe is {shown(name_or_path)}: neither a file nor one of {', '.join(shipped)}"
+        + meant(name_or_path, shipped)
+    )
 
 
 def _read_recipe(path: Path) -> dict[str, Any]:
@@ -98,7 +102,18 @@ def _parse(parse: Callable[[], T], where: str) -> T:
     try:
         return parse()
     except (jsonargparse.ArgumentError, OverflowError, RecursionError) as error:
-        raise ValueError(f"{where}: {one_line(str(error))}") from error
+        text = one_line(str(error))
+        raise ValueError(f"{where}: {text}{_suggestion(text)}") from error
+
+
+def _suggestion(text: str) -> str:
+    """The field that an unknown one may be, or the choice that a wrong value may be."""
+    names = [field.name for field in fields(Recipe)]
+    if found := re.search(r"nrecognized arguments: --(\w+)|[Kk]ey \"(\w+)\" is not", text):
+        return meant(found[1] or found[2], names)
+    if found := re.search(r"Literal\[(.+?)\].* value: (\S+)", text):
+        return meant(found[2], re.findall(r"'(.+?)'", found[1]))
+    return ""
 
 
 def _recipe(values: jsonargparse.Namespace, where: str) -> Recipe:
