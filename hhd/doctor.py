@@ -203,9 +203,9 @@ def _extras(facts: dict[str, Any], advice: list[Advice]) -> dict[str, str]:
     if "train" in missing:
         advice.append(
             Advice(
-                True,
-                f"hhd's commands need {', '.join(missing['train'])}: pip install "
-                f"'{DISTRIBUTION}[train]'",
+                False,
+                f"the ops are all there; hhd's commands need {', '.join(missing['train'])}: "
+                f"pip install '{DISTRIBUTION}[train]'",
             )
         )
     return {
