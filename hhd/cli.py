@@ -20,13 +20,14 @@ HELP = """usage: hhd COMMAND ...
   hhd data preview RECIPE               a sheet of its augmented training crops, joints drawn
   hhd teach TEACHER --annotations JSON  a teacher's answers, stored for training
   hhd predict [MODEL] PICTURE...        poses in pictures, of the persons in their boxes
+  hhd export [MODEL] --output ONNX      a model for deployment, pixels in, keypoints out
   hhd report RUN...                     one HTML page of runs: curves, tables, recipes, pictures
   hhd convert FILE --model NAME ...     a public checkpoint to a model.safetensors
   hhd demo                              a smoke test of it all on generated data, a few minutes
   hhd --version                         the version
 """
 # Modules of hhd.commands; each has run(words), which gives the exit status or None for 0.
-COMMANDS = ("train", "eval", "data", "teach", "predict", "report", "convert", "demo")
+COMMANDS = ("train", "eval", "data", "teach", "predict", "export", "report", "convert", "demo")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -2,8 +2,8 @@
 
 Explicit choices are `use_backend(...)` and, for a whole process, the environment variable
 HHD_BACKEND. An explicit choice that cannot run raises; without one, an op whose kernels are absent
-runs its plain-PyTorch reference, and the process is told so once. While torch.onnx.export looks at a
-model every op runs its reference, of which ONNX's own operators are made.
+runs its plain-PyTorch reference, and the process is told so once. While torch.onnx.export looks at
+a model every op runs its reference, which becomes ONNX's own operators.
 """
 
 import os

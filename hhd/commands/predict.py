@@ -23,8 +23,8 @@ def run(words: Sequence[str]) -> None:
         nargs="+",
         metavar="[MODEL] PICTURE",
         help="pictures, folders of pictures, or patterns in quotes; before them a "
-        "model.safetensors that hhd train wrote (default: the network that comes with hhd, 14 "
-        "joints of one person)",
+        "model.safetensors that hhd train wrote or an .onnx of hhd export (default: the network "
+        "that comes with hhd, 14 joints of one person)",
     )
     parser.add_argument(
         "--boxes",
@@ -49,7 +49,7 @@ def run(words: Sequence[str]) -> None:
     parser.add_argument("--batch-size", type=from_up(1), default=32, help="persons at once")
     parser.add_argument("--device", default="auto", help="cpu, cuda or auto (default: auto)")
     options = parser.parse_args(words)
-    given = Path(options.files[0]).suffix == ".safetensors"
+    given = Path(options.files[0]).suffix in (".safetensors", ".onnx")
     model = Path(options.files[0]) if given else None
     names = options.files[1:] if given else options.files
     if not names:
