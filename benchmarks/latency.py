@@ -1,4 +1,4 @@
-"""`python -m benchmarks.latency`: what decoding takes beside the network, one person, one core.
+"""`python -m benchmarks.latency`: what a person takes on one core, network and decoding.
 
 The claim that integral networks decode fast, against heatmap decoding as it is commonly written
 (NumPy and OpenCV, joint by joint) and as it is written here. Contestants take turns; medians.
@@ -8,10 +8,9 @@ import argparse
 import json
 import random
 import sys
-import tempfile
 import time
-import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
@@ -23,9 +22,16 @@ from torch import Tensor
 
 import hhd_kernels as hk
 from benchmarks import environment
+from hhd.data.dataset import normalise_images
+from hhd.data.skeleton import load_skeleton
+from hhd.engines import Crops, TorchEngine
 from hhd.evaluation.decode import dark_kernel, dark_udp, quarter_offset
+from hhd.export.crops import generated_crops
+from hhd.export.graph import onnx_graph
+from hhd.export.int8 import int8_graph
 from hhd.models import build_model
-from hhd.models.files import load_model
+from hhd.models.base import PoseModel
+from hhd.models.files import ModelCard, load_model
 from hhd.models.shipped import SHIPPED
 
 BETA = 10.0
@@ -129,30 +135,86 @@ def decoders(joints: int, height: int, width: int) -> dict[str, Call]:
     }
 
 
-def networks(folder: Path) -> dict[str, Call]:
-    """Each network on one crop, by PyTorch and by ONNX Runtime."""
-    import onnxruntime
+def networks(names: Collection[str]) -> dict[str, Call]:
+    """Each network on one crop of pixels, by PyTorch and by ONNX Runtime.
 
+    The graphs of hhd export have normalisation and decoding within them: of the integral network,
+    and of the same as a heatmap network, plain and DARK. Its graph of maps is there, too, decoded
+    as it is commonly written.
+    """
     calls: dict[str, Call] = {}
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    for name, joints, size in NETWORKS:
-        model = load_model(SHIPPED)[0] if name == "shipped" else build_model(name, joints).eval()
-        images = torch.randn(1, 3, *size)
-        path = folder / f"{name}.onnx"
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            torch.onnx.export(model, (images,), path, dynamo=False, opset_version=17)
-        session = onnxruntime.InferenceSession(path, options)
-        feed = {session.get_inputs()[0].name: images.numpy()}
+    for name, joints, size in (row for row in NETWORKS if row[0] in names):
+        network, card = load_model(SHIPPED) if name == "shipped" else untrained(name, joints, size)
+        card = replace(card, flip_test="none", recipe=None)
         at = f"{name} {size[0]}x{size[1]}"
-        calls[f"{at}, PyTorch"] = lambda model=model, images=images: model(images)
-        calls[f"{at}, ONNX Runtime"] = lambda session=session, feed=feed: session.run(None, feed)
+        crops = generated_crops(card, 1)
+        images = normalise_images(torch.from_numpy(crops.transpose(0, 3, 1, 2).copy()))
+        calls[f"{at}, maps, PyTorch"] = lambda network=network, images=images: network(images)
+        engine = TorchEngine(network, card, torch.device("cpu"))
+        calls[f"{at}, integral, PyTorch"] = lambda engine=engine, crops=crops: engine(crops)
+        graph = onnx_graph(network, card)
+        variants = {
+            "integral": graph,
+            "integral, int8": int8_graph(graph, [generated_crops(card, 16)]),
+        }
+        for decode in ("plain", "dark"):
+            heat = replace(card, task="heatmap", heatmap_decode=decode)
+            variants[f"heatmap, {decode}"] = onnx_graph(network, heat)
+            variants[f"heatmap, {decode}, int8"] = int8_graph(
+                variants[f"heatmap, {decode}"], [generated_crops(card, 16)]
+            )
+        for variant, model in variants.items():
+            run = session_of(model, ["keypoints", "confidence"])
+            calls[f"{at}, {variant}, ONNX"] = lambda run=run, crops=crops: run(crops)
+        # Its maps leave the graph, as in most deployments.
+        for kind in ("", ", int8"):
+            model, output = with_maps(variants[f"heatmap, plain{kind}"])
+            run = session_of(model, [output])
+            for decode, common in (("plain", peaks), ("dark", dark_by_joint)):
+                calls[f"{at}, heatmap, {decode}{kind}, ONNX and NumPy"] = (
+                    lambda run=run, crops=crops, common=common: common(run(crops)[0][0])
+                )
     return calls
 
 
+def untrained(name: str, joints: int, size: tuple[int, int]) -> tuple[PoseModel, ModelCard]:
+    """A network whose weights are random, which costs what trained ones do."""
+    skeleton = load_skeleton("coco17" if joints == 17 else "lsp14")
+    height, width = size
+    card = ModelCard(name, "integral", (width, height), 1.25, BETA, 2.0, skeleton, decode_window=9)
+    return build_model(name, joints).eval(), card
+
+
+def session_of(model: bytes, outputs: list[str]) -> Callable[[Crops], list[Maps]]:
+    """A graph on one core."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    return lambda crops: session.run(outputs, {"images": crops})
+
+
+def with_maps(model: bytes) -> tuple[bytes, str]:
+    """The graph with its maps as an output alone, and their name."""
+    import onnx
+    from onnx.utils import Extractor
+
+    proto = onnx.shape_inference.infer_shapes(onnx.load_from_string(model))
+    inside = [node for node in proto.graph.node if node.name.startswith("/network/")]
+    made = {name for node in inside for name in node.output}
+    used = [
+        name
+        for node in proto.graph.node
+        if not node.name.startswith("/network/")
+        for name in node.input
+        if name in made
+    ]
+    return Extractor(proto).extract_model(["images"], used[:1]).SerializeToString(), used[0]
+
+
 @torch.inference_mode()
-def measure(rounds: int) -> dict[str, dict[str, float]]:
+def measure(rounds: int, names: Collection[str]) -> dict[str, dict[str, float]]:
     """Microseconds by group and contestant."""
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
@@ -162,21 +224,21 @@ def measure(rounds: int) -> dict[str, dict[str, float]]:
         )
         for joints, height, width in SIZES
     }
-    with tempfile.TemporaryDirectory() as folder:
-        found["networks"] = medians(networks(Path(folder)), rounds)
+    found["networks"] = medians(networks(names), rounds)
     return found
 
 
 def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.latency", description=__doc__)
     parser.add_argument("--rounds", type=int, default=40)
+    parser.add_argument("--networks", nargs="+", choices=[n[0] for n in NETWORKS], help="of them")
     parser.add_argument("--json", type=Path, help="write the numbers to this file")
     options = parser.parse_args(arguments)
-    found = measure(options.rounds)
+    found = measure(options.rounds, options.networks or [row[0] for row in NETWORKS])
     for group, times in found.items():
         print(group)
         for name, seconds in times.items():
-            print(f"  {name:42} {1e6 * seconds:9.1f} us")
+            print(f"  {name:52} {1e6 * seconds:9.1f} us")
     if options.json:
         content = {"environment": environment.collect(), "seconds": found}
         options.json.write_text(json.dumps(content, indent=1) + "\n")

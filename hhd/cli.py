@@ -24,9 +24,10 @@ HELP = """usage: hhd COMMAND ...
   hhd data preview RECIPE               a sheet of its augmented training crops, joints drawn
   hhd teach TEACHER --annotations JSON  a teacher's answers, stored for training
   hhd predict [MODEL] PICTURE...        poses in pictures, of the persons in their boxes
+  hhd export [MODEL] --output ONNX      a model for deployment, pixels in, keypoints out
   hhd report RUN...                     one HTML page of runs: curves, tables, recipes, pictures
   hhd convert FILE --model NAME ...     a public checkpoint to a model.safetensors
-  hhd demo                              a smoke test of it all on generated data, a few minutes
+  hhd demo                              what a teacher is worth, on generated people, in minutes
   hhd doctor                            what a bug report needs, and what is wrong
   hhd COMMAND --help                    what it takes, its defaults, examples
   hhd COMMAND --quiet                   errors alone; the exit status says how it went
@@ -34,7 +35,10 @@ HELP = """usage: hhd COMMAND ...
 """
 QUIET = "--quiet"
 # Modules of hhd.commands; each has run(words), which gives the exit status or None for 0.
-COMMANDS = ("train", "eval", "data", "teach", "predict", "report", "convert", "demo", "doctor")
+COMMANDS = (
+    *("train", "eval", "data", "teach", "predict", "export"),
+    *("report", "convert", "demo", "doctor"),
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -47,10 +47,54 @@ def evaluate_file(
     """
     model, card = load_model(model_file)
     card = replace(card, **decoding_fields(card, decoding or {}))
-    rule = {**Recipe().as_dict(), **(card.recipe or {}), **(rules or {})}
+    rule = rules_of_card(card, rules or {})
+    device_of = choose_device(device)
+    data, truth, no_ap = read_evaluation(
+        card,
+        model.stride,
+        annotations,
+        console,
+        rule,
+        images=images,
+        detections=detections,
+        coco_ap=coco_ap,
+    )
+    heads = None if mpii_truth is None else read_mpii_truth(mpii_truth)
+    check_evaluation(data, card.skeleton, truth, heads)
+    report = evaluate(
+        model.to(device_of),
+        Decoder(card),
+        data,
+        batch_size=batch_size,
+        workers=workers,
+        device=device_of,
+        truth=truth,
+        ap_rules=ApRules(rule["score"], nms=rule["nms"], nms_threshold=rule["nms_threshold"]),
+        mpii_truth=heads,
+    )
+    return replace(report, undefined=(*report.undefined, *no_ap)), card.skeleton
+
+
+def rules_of_card(card: ModelCard, given: Mapping[str, Any]) -> dict[str, Any]:
+    """A recipe's fields of how to evaluate: ``given`` ones, the run's own, or the usual."""
+    rule = {**Recipe().as_dict(), **(card.recipe or {}), **given}
     check_positive("nms_threshold", rule["nms_threshold"])
     check_finite("detection_threshold", rule["detection_threshold"])
-    device_of = choose_device(device)
+    return rule
+
+
+def read_evaluation(
+    card: ModelCard,
+    stride: int,
+    annotations: Path,
+    console: Console,
+    rule: Mapping[str, Any],
+    *,
+    images: Path | None = None,
+    detections: Path | None = None,
+    coco_ap: bool = True,
+) -> tuple[CropDataset, COCO | None, tuple[str, ...]]:
+    """The persons' crops, COCO's truth if AP can be, and sentences on why it cannot."""
     reading = read_annotations(
         annotations,
         picture_folder(annotations, images),
@@ -66,7 +110,7 @@ def evaluate_file(
         reading.require(),
         card.skeleton,
         input_size=card.input_size,
-        stride=model.stride,
+        stride=stride,
         padding=card.padding,
         affine=card.affine,
     )
@@ -75,20 +119,7 @@ def evaluate_file(
     no_ap: tuple[str, ...] = ()
     if coco_ap and not is_mpii(annotations):
         truth, no_ap = _truth(annotations, card.skeleton, rule, needed=detections is not None)
-    heads = None if mpii_truth is None else read_mpii_truth(mpii_truth)
-    check_evaluation(data, card.skeleton, truth, heads)
-    report = evaluate(
-        model.to(device_of),
-        Decoder(card),
-        data,
-        batch_size=batch_size,
-        workers=workers,
-        device=device_of,
-        truth=truth,
-        ap_rules=ApRules(rule["score"], nms=rule["nms"], nms_threshold=rule["nms_threshold"]),
-        mpii_truth=heads,
-    )
-    return replace(report, undefined=(*report.undefined, *no_ap)), card.skeleton
+    return data, truth, no_ap
 
 
 def decoding_fields(card: ModelCard, given: Mapping[str, Any]) -> dict[str, Any]:

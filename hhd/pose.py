@@ -10,27 +10,23 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
 
 from hhd.checks import check_positive
 from hhd.data.affine import Array, box_to_center, crop_affine, fix_aspect, invert, transform_points
-from hhd.data.dataset import normalise_images
 from hhd.data.picture import read_picture
 from hhd.data.skeleton import Skeleton
+from hhd.engines import open_engine
 from hhd.evaluation.coco_ap import pose_scores
-from hhd.evaluation.decode import Decoder
-from hhd.models.base import channels_last
-from hhd.models.files import load_model
+from hhd.models.files import ModelCard
 from hhd.models.shipped import SHIPPED
 from hhd.text import shown
-from hhd.train.devices import choose_device
 
 Picture = str | Path | NDArray[np.uint8]
 
@@ -61,11 +57,13 @@ class Pose:
     """A model file, ready to find poses.
 
     Args:
-        model: a ``model.safetensors`` that hhd train or hhd convert wrote; None is the network that
-            comes with hhd (14 joints of one person).
+        model: a ``model.safetensors`` that hhd train or hhd convert wrote, or an ``.onnx`` of hhd
+            export, run by ONNX Runtime; None is the network that comes with hhd (14 joints of one
+            person).
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         batch_size: crops that the network sees at once, of one picture or of several.
-        decoding: fields of the model's card to replace, such as ``flip_test="none"``.
+        decoding: fields of the model's card to replace, such as ``flip_test="none"``; not of an
+            ``.onnx``, which decodes as it was exported.
     """
 
     def __init__(
@@ -77,12 +75,9 @@ class Pose:
         **decoding: Any,
     ) -> None:
         check_positive("batch_size", batch_size)
-        network, card = load_model(SHIPPED if model is None else Path(model))
-        self.card = replace(card, **decoding)
-        self.device = choose_device(device)
-        self.network = channels_last(network.to(self.device))
+        self.engine = open_engine(SHIPPED if model is None else Path(model), device, decoding)
+        self.card = self.engine.card
         self.batch_size = batch_size
-        self._decoder = Decoder(self.card)
 
     @property
     def skeleton(self) -> Skeleton:
@@ -130,33 +125,41 @@ class Pose:
             yield [found.popleft() for _ in waiting.popleft()]
 
     def _crop(self, pixels: NDArray[np.uint8], box: Array, score: float, padding: float) -> _Crop:
-        size = self.card.input_size
-        center, extent = box_to_center(box, padding)
-        extent = fix_aspect(extent, size[0] / size[1])
-        matrix = crop_affine(center, extent, 0.0, size, self.card.affine)
-        crop = cv2.warpAffine(pixels, matrix, size, flags=cv2.INTER_LINEAR)
+        rgb, to_image = cut_crop(pixels, box, padding, self.card)
         x, y, width, height = (float(side) for side in box)
-        rgb = np.asarray(cv2.cvtColor(crop, cv2.COLOR_BGR2RGB), dtype=np.uint8)
-        return _Crop((x, y, width, height), score, invert(matrix), rgb)
+        return _Crop((x, y, width, height), score, to_image, rgb)
 
-    @torch.inference_mode()
     def _run(self, crops: Sequence[_Crop]) -> list[FoundPose]:
         if not crops:
             return []
-        stacked = torch.from_numpy(np.stack([crop.pixels for crop in crops]).transpose(0, 3, 1, 2))
-        images = normalise_images(stacked.to(self.device)).contiguous(
-            memory_format=torch.channels_last
-        )
-        coords, confidence = self._decoder(self.network, images)
-        cells = self._decoder.cells_per_pixel(images, self.network.stride)
+        keypoints, sure = self.engine(np.stack([crop.pixels for crop in crops]))
         to_image = np.stack([crop.to_image for crop in crops])[:, None]
-        points = transform_points(coords.double().cpu().numpy() / cells, to_image)
-        sure = confidence.double().cpu().numpy()
+        points = transform_points(keypoints, to_image)
         scores = pose_scores(sure, np.array([crop.box_score for crop in crops]))
         return [
             FoundPose(crop.box, joints, certain, float(score))
             for crop, joints, certain, score in zip(crops, points, sure, scores, strict=True)
         ]
+
+
+def cut_crop(
+    picture: NDArray[np.uint8], box: Array, padding: float, card: ModelCard
+) -> tuple[NDArray[np.uint8], Array]:
+    """A box of a BGR picture as the network of ``card`` sees it, [H, W, 3] RGB, and the [2, 3]
+    matrix from its pixels to the picture's."""
+    size = card.input_size
+    center, extent = box_to_center(box, padding)
+    extent = fix_aspect(extent, size[0] / size[1])
+    matrix = crop_affine(center, extent, 0.0, size, card.affine)
+    crop = cv2.warpAffine(picture, matrix, size, flags=cv2.INTER_LINEAR)
+    rgb = np.asarray(cv2.cvtColor(crop, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+    return rgb, invert(matrix)
+
+
+def whole_box(picture: NDArray[np.uint8]) -> Array:
+    """The box (x, y, width, height) of all of a picture."""
+    height, width = picture.shape[:2]
+    return np.array([0.0, 0.0, width, height])
 
 
 def _pixels(picture: Picture) -> NDArray[np.uint8]:
@@ -180,8 +183,7 @@ def _boxes(
     """Box, score and padding of each person."""
     if boxes is None:
         # The whole picture is the crop: padded as in training, the person would shrink.
-        height, width = pixels.shape[:2]
-        return [(np.array([0.0, 0.0, width, height]), 1.0, 1.0)]
+        return [(whole_box(pixels), 1.0, 1.0)]
     values = np.asarray(boxes, dtype=np.float64)
     if values.size == 0:
         return []

@@ -2,7 +2,8 @@
 
 Explicit choices are `use_backend(...)` and, for a whole process, the environment variable
 HHD_BACKEND. An explicit choice that cannot run raises; without one, an op whose kernels are absent
-runs its plain-PyTorch reference, and the process is told so once.
+runs its plain-PyTorch reference, and the process is told so once. While torch.onnx.export looks at
+a model every op runs its reference, which becomes ONNX's own operators.
 """
 
 import os
@@ -77,6 +78,13 @@ def resolve(op: str, tensor: Tensor) -> str:
     instruction set, or a kind of derivative.
     """
     device = tensor.device
+    if in_onnx_export():
+        if _chosen not in (None, "reference"):
+            raise RuntimeError(
+                f"hhd_kernels.{op}: the backend {_chosen!r} cannot run: ONNX has no operator of its"
+                " kind; export without use_backend and HHD_BACKEND"
+            )
+        return "reference"
     if _chosen is None:
         name = _default(device)
         if name is None:
@@ -116,6 +124,13 @@ def ops(op: str, tensor: Tensor) -> Any:
     if name == "reference":
         return None
     return torch.ops.hhd_triton if name == "triton" else torch.ops.hhd
+
+
+def in_onnx_export() -> bool:
+    """Whether torch.onnx.export, either exporter, looks at the model."""
+    # Cheap where it does not: torch's own answer imports modules.
+    looking = torch.jit.is_tracing() or torch.compiler.is_exporting()
+    return looking and torch.onnx.is_in_onnx_export()
 
 
 def in_transform() -> bool:

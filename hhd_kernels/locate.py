@@ -157,7 +157,8 @@ def _published(maps: Tensor, t: Tensor, window: tuple[int, int]) -> Tensor:
 
 
 def _published_axis(t: Tensor, c: Tensor, length: int, cells: int) -> Tensor:
-    s = torch.trunc(c / (c - 1) * (t.double() - 1 / (2 * c)))
+    s = c / (c - 1) * (t.double() - 1 / (2 * c))
+    s = torch.where(s < 0, s.ceil(), s.floor())  # trunc, which ONNX lacks
     # An even window may start on the line past the border: its last half is then the map's end.
     furthest = length if cells % 2 == 0 else length - 1
     s = torch.where((s >= 0) & (s <= furthest), s, s.clamp(0, length - 1))
@@ -172,7 +173,7 @@ def _debiased(maps: Tensor, t: Tensor, beta: float, window: tuple[int, int]) -> 
     inside = near.sum(dim=(2, 3))
     pixels = height * width
     r = (1 - mass) * pixels / (pixels - inside).clamp_min(1)
-    r = torch.where(inside == pixels, 0, r).nan_to_num(0).clamp(0, MAX_BACKGROUND)
+    r = torch.where(inside == pixels, 0, r).nan_to_num(0).clamp(0.0, MAX_BACKGROUND)
     x, y = t.unbind(-1)
     s = torch.stack(
         (_debiased_axis(x, r, width, window[1]), _debiased_axis(y, r, height, window[0])), dim=-1

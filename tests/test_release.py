@@ -2,11 +2,11 @@
 
 import subprocess
 import sys
-import tomllib
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+import tomllib
 import yaml
 
 import hhd_kernels

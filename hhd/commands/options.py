@@ -64,8 +64,9 @@ def window_side(word: str) -> int | None:
 
 
 def add_decoding(
-    parser: argparse.ArgumentParser,
+    parser: argparse._ActionsContainer,
     beta: str = "integral networks: the softmax's inverse temperature (default: the model's own)",
+    flip_default: str = "the model's own",
 ) -> None:
     """Options that replace what the model's card says of decoding; without them it holds."""
     parser.add_argument(
@@ -79,7 +80,7 @@ def add_decoding(
         "--flip-test",
         choices=("none", "coordinates", "heatmaps"),
         default=argparse.SUPPRESS,
-        help="average with the mirrored picture (default: the model's own)",
+        help=f"average with the mirrored picture (default: {flip_default})",
     )
     parser.add_argument("--beta", type=float, default=argparse.SUPPRESS, help=beta)
     for name, choices, text in (

@@ -16,6 +16,7 @@ from hhd.detectors import FORMS, Detector, load_detector
 from hhd.models.shipped import SHIPPED
 from hhd.pose import Pose
 from hhd.predict import BoxesOf, Image, filled, find_inputs, predict_pictures, predict_video
+from hhd.train.devices import choose_device
 
 EXAMPLES = """examples:
   hhd predict photo.jpg                                   one person who fills the picture
@@ -42,8 +43,8 @@ def run(words: Sequence[str]) -> None:
         nargs="+",
         metavar="[MODEL] PICTURE",
         help="pictures, videos, folders of them, patterns in quotes, webcam or webcam:1; before "
-        "them a model.safetensors that hhd train wrote (default: the network that comes with hhd, "
-        "14 joints of one person)",
+        "them a model.safetensors that hhd train wrote or an .onnx of hhd export (default: the "
+        "network that comes with hhd, 14 joints of one person)",
     )
     where = parser.add_mutually_exclusive_group()
     where.add_argument(
@@ -83,7 +84,7 @@ def run(words: Sequence[str]) -> None:
     )
     parser.add_argument("--device", default="auto", help="cpu, cuda or auto (default: auto)")
     options = parser.parse_args(words)
-    given = Path(options.files[0]).suffix == ".safetensors"
+    given = Path(options.files[0]).suffix in (".safetensors", ".onnx")
     model = Path(options.files[0]) if given else None
     names = options.files[1:] if given else options.files
     if not names:
@@ -106,7 +107,7 @@ def run(words: Sequence[str]) -> None:
         known = [boxes.image_id(image) for image in images]
         ids = [own for own in known if own is not None] if None not in known else None
     elif options.detector is not None:
-        detector = load_detector(options.detector, pose.device)
+        detector = load_detector(options.detector, choose_device(options.device))
         find = detected(detector, _default(options.box_threshold, 0.5))
     for source in moving:
         count = predict_video(

@@ -151,7 +151,7 @@ def dark_udp(maps: Tensor, kernel: int) -> Tensor:
     maps = maps.float()
     width = maps.shape[3]
     peak = hk.locate_teacher(maps)
-    logs = F.pad(blur_maps(maps, kernel).clamp(1e-3, 50).log(), (1, 1, 1, 1), mode="replicate")
+    logs = F.pad(blur_maps(maps, kernel).clamp(1e-3, 50.0).log(), (1, 1, 1, 1), mode="replicate")
     column, row = peak.long().unbind(-1)
 
     def at(dx: int, dy: int) -> Tensor:

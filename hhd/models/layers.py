@@ -54,7 +54,10 @@ def depthwise(
 
 def channel_shuffle(x: Tensor) -> Tensor:
     """Interleave the two halves of the channels: a0 b0 a1 b1 ..."""
-    return x.unflatten(1, (2, -1)).transpose(1, 2).flatten(1, 2)
+    # Not unflatten, which torch.onnx writes for the traced batch size alone.
+    batch, channels, height, width = x.shape
+    halves = x.reshape(batch, 2, channels // 2, height, width)
+    return halves.transpose(1, 2).reshape(x.shape)
 
 
 def initialise(module: nn.Module, std: float | None = None) -> None:

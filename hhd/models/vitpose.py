@@ -73,10 +73,12 @@ class ViTPose(PoseModel):
             raise ValueError(f"input_size is {list(size)}; ViTPose takes {list(INPUT_SIZE)}")
 
     def forward(self, images: Tensor) -> Tensor:
-        expert = torch.zeros(len(images), dtype=torch.long, device=images.device)
+        expert = torch.zeros(images.shape[0], dtype=torch.long, device=images.device)
         features = self.backbone(images, dataset_index=expert if self.plus else None)
         tokens = features.feature_maps[-1]
         rows, columns = (side // 16 for side in images.shape[2:])
-        grid = tokens.transpose(1, 2).unflatten(2, (rows, columns)).contiguous()
+        batch, _, width = tokens.shape
+        # Not unflatten, which torch.onnx writes for the traced batch size alone.
+        grid = tokens.transpose(1, 2).reshape(batch, width, rows, columns).contiguous()
         maps: Tensor = self.head(grid)
         return maps
