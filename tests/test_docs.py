@@ -18,6 +18,7 @@ import torch
 
 from hhd.cli import main
 from hhd.data.skeleton import load_skeleton
+from hhd.data.split import split_annotations
 from hhd.data.synthetic import write_dataset
 from hhd.demo import hide_labels
 from hhd.models import build_model
@@ -48,12 +49,17 @@ def world(tmp_path_factory):
     write_dataset(folder / "my", 48, seed=0)
     hide_labels(folder / "my" / "annotations.json", 40)
     (folder / "my" / "few.json").unlink()
+    split_annotations(folder / "my" / "annotations.json", 0.2)
     pictures = sorted((folder / "my" / "images").iterdir())
     (folder / "photos").mkdir()
     for picture in pictures[:3]:
-        shutil.copy(picture, folder / "photos")
+        path = folder / "photos" / f"{picture.stem}.jpg"
+        cv2.imwrite(str(path), cv2.imread(str(picture)))
+    shutil.copytree(ROOT / "examples", folder / "examples")
     cv2.imwrite(str(folder / "photo.jpg"), cv2.imread(str(pictures[0])))
-    rows = [{"image": p.name, "bbox": [20, 10, 60, 90], "score": 0.9} for p in pictures[:3]]
+    rows = [
+        {"image": f"{p.stem}.jpg", "bbox": [20, 10, 60, 90], "score": 0.9} for p in pictures[:3]
+    ]
     (folder / "boxes.json").write_text(json.dumps(rows))
     detector = "def find_people(picture):\n    return [[20, 10, 60, 90, 0.9]]\n"
     (folder / "my_detector.py").write_text(detector)

@@ -198,7 +198,7 @@ def test_poses_come_as_soon_as_they_are_known(model, annotated):
 
 def test_each_pose_is_drawn_on_its_own_picture(model, people, tmp_path):
     pictures = sorted((people / "images").glob("*.png"))[:5]
-    words = [str(picture) for picture in pictures]
+    words = [*(str(picture) for picture in pictures), "--min-confidence=0"]
     assert main(["predict", str(model), *words, f"--output={tmp_path}/out", "--batch-size=2"]) == 0
     for picture in pictures:
         before, drawn = cv2.imread(str(picture)), cv2.imread(f"{tmp_path}/out/{picture.name}")

@@ -38,7 +38,19 @@ def test_what_is_written_is_read(clip):
 
 def test_a_videos_frames_are_predicted_as_pictures_are(clip, tmp_path, capsys):
     out = tmp_path / "out"
-    assert main(["predict", str(clip), f"--output={out}", "--frames=5", "--batch-size=3"]) == 0
+    assert (
+        main(
+            [
+                "predict",
+                str(clip),
+                f"--output={out}",
+                "--frames=5",
+                "--batch-size=3",
+                "--min-confidence=0",
+            ]
+        )
+        == 0
+    )
     assert f"5 frames of {clip} in {out}" in capsys.readouterr().out
     rows = json.loads((out / "clip.json").read_text())
     assert [(row["frame"], row["seconds"]) for row in rows] == [(i, i / 10) for i in range(5)]
