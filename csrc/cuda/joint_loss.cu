@@ -214,7 +214,7 @@ class JointLoss {
     if (needed) {
       held.ask(map_);
       read_ahead();
-      exponential = {team_.max(held.settle(map_)), numbers_.beta};
+      exponential = {team_.max(held.settle(map_).value), numbers_.beta};
       const Mass<A> mass = held.measure(team_, exponential, state_.student);
       if (wants_coords) write_coordinates(exponential, mass);
       find_losses(exponential, mass);
@@ -465,9 +465,6 @@ HHD_KERNEL void HHD_LAUNCH_BOUNDS(kMaxThreads, kMinBlocks)
   if (views.grad.data != nullptr) block.flush(views.grad);
 }
 
-// Of 72 registers a thread a multiprocessor has room for nine blocks of 96 threads.
-inline constexpr int kHeldThreads = 224, kHeldBlocks = 4;
-
 // The everyday case: a divergence of whole pixels' cells at the teacher's centre, of maps that are
 // whole vectors.
 template <class T>
@@ -482,9 +479,8 @@ HHD_KERNEL void HHD_LAUNCH_BOUNDS(kHeldThreads, kHeldBlocks)
 
 bool is_everyday(const Plan& plan, const LossViews& views, const LossArgs& args) {
   return args.divergence == Divergence::kKl && args.locate == Locate::kPeak &&
-         args.window.sampling == Sampling::kNearest && plan.staged && plan.cells_on_chip &&
-         !plan.grouped && plan.wide_in && (views.grad.data == nullptr || plan.wide_out) &&
-         plan.threads <= kHeldThreads && views.logits.dtype != DType::kFloat64;
+         args.window.sampling == Sampling::kNearest && plan.cells_on_chip &&
+         (views.grad.data == nullptr || plan.wide_out) && is_held(plan);
 }
 
 template <class T>
