@@ -127,11 +127,9 @@ struct JointState {
   Point<A> center, target;
 };
 
-// kEveryday: a divergence, of cells that are whole pixels, with all of it on chip; known when the
-// kernel is compiled, which makes a third of the code.
-//
 // One joint's window: its loss, found by the team's first warp, and what it adds to the gradient of
-// a pixel, for any thread.
+// a pixel, for any thread. kEveryday: known to be a divergence of cells that are whole pixels, with
+// all of it on chip, which makes less than half of the code.
 template <class T, bool kEveryday>
 class WindowedLoss {
  public:

@@ -61,6 +61,7 @@ def everyday(kernels: Kernels) -> None:
     for seed, (shape, dtype, border) in enumerate(points):
         at = cases.Setting(seed, shape, dtype, "contiguous")
         joint_loss(kernels, at, ("kl", "softmax", "peak", "nearest", border))
+        ops.teacher_targets(kernels, at, ("l1_positive", "none", "nearest"))
 
 
 def refuse(kernels: Kernels) -> None:

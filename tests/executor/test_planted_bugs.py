@@ -91,6 +91,7 @@ def bodies(
         partial(ops.crop, maps, centers, 5, 4, BILINEAR, 0),
         partial(ops.crop_backward, setup.windows, maps, centers, BILINEAR, 0),
         partial(ops.teacher_targets, maps, 5, 4, L1_POSITIVE, DARK, 5, BILINEAR, 0, 1e-6),
+        partial(ops.teacher_targets, maps, 5, 4, L1_POSITIVE, 0, 5, 0, 0, 1e-6),
         partial(ops.locate_teacher, maps, DARK, 5),
         partial(ops.locate_student, maps, centers, DEBIASED, 2.0, 5, 4),
         partial(ops.loss_backward, maps, number, maps),

@@ -87,10 +87,14 @@ def crop(kernels: Kernels, at: Setting) -> None:
     check(f"crop_backward {how}", found, expected, at.dtype)
 
 
-def teacher_targets(kernels: Kernels, at: Setting) -> None:
+def teacher_targets(
+    kernels: Kernels, at: Setting, form: tuple[str, str, str] | None = None
+) -> None:
+    """`form`: kind, refinement and sampling, where the seed is not to pick them."""
     x, size, acc = at.maps(cases.maps(at)), at.pick("window", cases.WINDOWS), accumulate(at.dtype)
-    sampling, border = at.pick("sampling", SAMPLINGS), at.pick("border", BORDERS)
-    kind, refine = at.pick("kind", KINDS), at.pick("refine", REFINES)
+    border = at.pick("border", BORDERS)
+    picked = at.pick("kind", KINDS), at.pick("refine", REFINES), at.pick("sampling", SAMPLINGS)
+    kind, refine, sampling = form or picked
     window = Window.of(size, sampling, border)
     centers, windows, confidence = kernels.teacher_targets(x, window, kind, refine, 11, EPS)
     expected = oracle.teacher_targets(
