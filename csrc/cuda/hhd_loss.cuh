@@ -120,7 +120,6 @@ struct JointState {
   Gradient<A> gradient;
   // Of the window's part of the gradient.
   A factor, by_mass, by_teacher, inverse_divisor;
-  bool has_loss;  // else the gradient is 0, whatever the map holds
   Point<A> mean;  // of the student's softmax
   // What the everyday case reads while its map is under way.
   Weights<A> weights;

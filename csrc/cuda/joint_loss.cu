@@ -67,7 +67,7 @@ class JointLoss {
 
   HHD_DEVICE void run() {
     const bool wants_coords = views_.coords.data != nullptr;
-    const bool distils = weights().hhd != 0, has_weight = distils || weights().coordinate != 0;
+    const bool distils = weights().hhd != 0, has_weight = this->has_weight();
     const bool softmax = wants_coords || kl() || args_.normalize == Normalize::kSoftmax ||
                          args_.locate == Locate::kDebiased;
     Exponential<A> exponential{};
@@ -77,14 +77,12 @@ class JointLoss {
       find_losses(exponential, mass);
     } else if (team_.thread == 0) {
       sums_.write(index(), {0, 0});
-      state_.has_loss = false;
     }
     // Results may take the map's place, which others may still be looking at.
     team_.sync();
     // Now, so that nobody waits for the count.
     const unsigned before = team_.thread == 0 ? sums_.count(index()) : 0;
-    // The second says it all; the first spares five registers.
-    write_gradient(exponential, softmax, has_weight && state_.has_loss,
+    write_gradient(exponential, softmax, has_weight,
                    [&](const auto& writer) { writer.write_beside(strips_); });
     if (team_.warp() == 0) sums_.finish(team_.lane(), index(), before);
   }
@@ -107,7 +105,7 @@ class JointLoss {
     }
     team_.sync();
     const unsigned before = team_.thread == 0 ? sums_.count(index()) : 0;
-    write_gradient(exponential, true, needed && state_.has_loss,
+    write_gradient(exponential, true, needed && has_weight(),
                    [&](const auto& writer) { writer.write_beside(strips_, held); });
     if (team_.warp() == 0) sums_.finish(team_.lane(), index(), before);
   }
@@ -131,18 +129,16 @@ class JointLoss {
             joint_.k, kl(),        args_.normalize, cells_};
   }
 
-  HHD_DEVICE bool skipped() const {
-    return args_.window.border == Border::kSkip &&
-           (state_.student.leaves() || state_.teacher.leaves());
-  }
+  // Else the gradient is 0, whatever the map holds.
+  HHD_DEVICE bool has_weight() const { return weights().hhd != 0 || weights().coordinate != 0; }
 
   // Zeros, or by what `write_beside` does with a gradient's writer and then the window.
   template <class Write>
-  HHD_DEVICE void write_gradient(const Exponential<A>& exponential, bool softmax, bool has_loss,
+  HHD_DEVICE void write_gradient(const Exponential<A>& exponential, bool softmax, bool has_weight,
                                  const Write& write_beside) const {
     if (views_.grad.data == nullptr) return;
     const auto sink = block_.template sink<kEveryday>(views_.grad, joint_);
-    if (!has_loss) return write_zeros(strips_, sink);
+    if (!has_weight) return write_zeros(strips_, sink);
     const WindowedLoss<T, kEveryday> term = window_term(exponential);
     const GradientWriter<T, kEveryday> writer(map_, sink, state_, softmax, exponential,
                                               args_.normalize, term);
@@ -230,9 +226,7 @@ class JointLoss {
 
   // Both terms, and their gradient's form, by the first warp.
   HHD_DEVICE void find_losses(const Exponential<A>& exponential, const Mass<A>& mass) {
-    const bool distils = weights().hhd != 0 && !skipped();
-    // The first warp takes a skipped window away below: not before all have seen it.
-    if (args_.window.border == Border::kSkip) team_.sync();
+    const bool distils = weights().hhd != 0;
     Rest<A> rest{};
     A norm = 1;
     if (distils && kl()) {
@@ -268,9 +262,6 @@ class JointLoss {
     // Of a loss that is NaN, the whole map's gradient is.
     if (is_nan(coordinate_loss + hhd_loss)) g.constant = coordinate_loss + hhd_loss;
     state_.gradient = g;
-    const bool skipped = this->skipped();
-    state_.has_loss = (weights.hhd != 0 && !skipped) || weights.coordinate != 0;
-    if (skipped) state_.student = {};  // covers nothing
     sums_.write(index(),
                 {static_cast<double>(weights.coordinate) * static_cast<double>(coordinate_loss),
                  static_cast<double>(weights.hhd) * static_cast<double>(hhd_loss)});
@@ -395,7 +386,6 @@ void joint_loss(const LossViews& views, const LossArgs& args, const LossReductio
   const Scalars given{{static_cast<double>(joints), static_cast<double>(official ? b : joints)},
                       {args.coordinate_scale, args.hhd_scale}};
   const LossSums sums(reduction, joints, args.coordinate_scale, args.hhd_scale);
-  // The weights count before any joint is skipped.
   const View weight = official ? View{} : views.weight;
   const View teacher_weight = official ? View{} : views.teacher_weight;
   constexpr int kTerms = 2;

@@ -1,6 +1,6 @@
 // What distillation needs of a teacher map: its centre, the window there, its confidence.
-#include "dark.cuh"
 #include "held.cuh"
+#include "locate.cuh"
 
 namespace hhd::cuda {
 namespace {
@@ -10,7 +10,6 @@ struct Targets {
   View centers, windows, confidence;
   Window window;
   Normalize kind;
-  Refine refine;
 };
 
 // The window's cells at the map's peak, `value` of a pixel over the norm, and the rest.
@@ -24,9 +23,9 @@ HHD_DEVICE void write_targets(const Team<Accumulator<T>>& team, const Source<T, 
   const int columns = static_cast<int>(targets.window.width);
   const int cells = static_cast<int>(targets.window.height) * columns;
   if (team.thread >= cells && team.thread != 0) return;
+  const Point<A> center = peak.center();
   const Frame<A, kEveryday> frame =
-      place<kEveryday>(targets.window, peak.center.x, peak.center.y, map.height, map.width);
-  const bool skipped = targets.window.border == Border::kSkip && frame.leaves();
+      place<kEveryday>(targets.window, center.x, center.y, map.height, map.width);
   const int64_t at = offset_of(windows, joint.b, joint.k);
 #pragma unroll 1
   for (int c = team.thread; c < cells; c += team.threads) {
@@ -37,12 +36,12 @@ HHD_DEVICE void write_targets(const Team<Accumulator<T>>& team, const Source<T, 
       sum += w * value(map.at(y, x));
       empty = false;
     });
-    // Empty and skipped cells are 0, whatever the norm.
-    const A cell = empty || skipped ? A(0) : sum / norm;
+    // An empty cell is 0, whatever the norm.
+    const A cell = empty ? A(0) : sum / norm;
     store(elements<A>(windows, at + n * windows.stride[2] + m * windows.stride[3]), cell);
   }
   if (team.thread != 0) return;
-  write_point(targets.centers, joint.b, joint.k, peak.center);
+  write_point(targets.centers, joint.b, joint.k, center);
   store(elements<A>(targets.confidence, offset_of(targets.confidence, joint.b, joint.k)),
         peak.has_nan ? kInfinity<A> - kInfinity<A> : peak.max);
 }
@@ -50,7 +49,7 @@ HHD_DEVICE void write_targets(const Team<Accumulator<T>>& team, const Source<T, 
 template <class T>
 HHD_KERNEL void HHD_LAUNCH_BOUNDS(kMaxThreads, kMinBlocks)
     teacher_targets_kernel(Plan plan, View maps, Targets targets, Accumulator<T> eps,
-                           Beta<Accumulator<T>> beta, GaussianKernel blur) {
+                           Beta<Accumulator<T>> beta) {
   using A = Accumulator<T>;
   const Block<T> block(plan, maps);
   block.stage(maps, plan.wide_in, narrow<T>(-kInfinity<A>));
@@ -58,7 +57,7 @@ HHD_KERNEL void HHD_LAUNCH_BOUNDS(kMaxThreads, kMinBlocks)
   block.each_map([&](Team<A>& team, Joint joint, int) {
     const Source<T> map = block.source(maps, plan.wide_in, joint);
     const Strips strips = block.strips(team.thread, team.threads);
-    const TeacherPeak<A> peak = teacher_peak(team, map, strips, targets.refine, blur);
+    const TeacherPeak<A> peak = teacher_peak(team, map, strips);
     const Exponential<A> exponential{peak.max, beta};
     const Normalize kind = targets.kind;
     A norm = 1;
@@ -94,8 +93,7 @@ HHD_KERNEL void HHD_LAUNCH_BOUNDS(kHeldThreads, kHeldBlocks + 1)
   const bool has_nan = is_nan(norm);
   if (norm < eps) norm = eps;
   const Pixel at = has_nan ? Pixel{0, 0} : pixel_of(peak, map);
-  write_targets<T, true>(team, map, joint, targets,
-                         {peak.value, has_nan, {static_cast<A>(at.x), static_cast<A>(at.y)}}, norm,
+  write_targets<T, true>(team, map, joint, targets, {peak.value, has_nan, at}, norm,
                          [](A s) { return positive_part(s); });
 }
 
@@ -103,22 +101,21 @@ HHD_KERNEL void HHD_LAUNCH_BOUNDS(kHeldThreads, kHeldBlocks + 1)
 
 void teacher_targets(const View& maps, const View& centers, const View& windows,
                      const View& confidence, const TargetsArgs& args, Stream stream) {
-  const Targets targets{centers, windows, confidence, args.window, args.normalize, args.refine};
-  const GaussianKernel blur(args.refine == Refine::kDark ? args.blur_kernel : 1);
+  const Targets targets{centers, windows, confidence, args.window, args.normalize};
   with_type(maps.dtype, [&](auto stored) {
     using T = decltype(stored);
     using A = Accumulator<T>;
     const Plan plan = plan_maps(maps, nullptr, sizeof(T));
     const A eps = static_cast<A>(args.eps);
     if constexpr (!std::is_same_v<T, double>) {
-      if (is_held(plan) && args.refine == Refine::kNone &&
-          args.normalize == Normalize::kL1Positive && args.window.sampling == Sampling::kNearest) {
+      if (is_held(plan) && args.normalize == Normalize::kL1Positive &&
+          args.window.sampling == Sampling::kNearest) {
         return launch(held_teacher_targets_kernel<T>, plan.blocks, plan.threads, plan.shared_bytes,
                       stream, plan, maps, targets, eps);
       }
     }
     launch(teacher_targets_kernel<T>, plan.blocks, plan.threads, plan.shared_bytes, stream, plan,
-           maps, targets, eps, Beta<A>::of(1), blur);
+           maps, targets, eps, Beta<A>::of(1));
   });
 }
 
