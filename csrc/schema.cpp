@@ -23,8 +23,8 @@ STABLE_TORCH_LIBRARY(hhd, m) {
       "-> Tensor");
 
   m.def(
-      "teacher_targets(Tensor heatmaps, int window_h, int window_w, int normalize, int refine, "
-      "int blur_kernel, int sampling, int border, float eps) "
+      "teacher_targets(Tensor heatmaps, int window_h, int window_w, int normalize, "
+      "int sampling, int border, float eps) "
       "-> (Tensor centers, Tensor windows, Tensor confidence)");
 
   m.def(

@@ -31,9 +31,9 @@ def crop(
         sampling: "nearest": from the integer centre c = floor(s + 0.5), rows c - rows//2 onwards.
             "bilinear": symmetric about the sub-pixel centre, position n at s - (rows-1)/2 + n.
         border: what a position outside the map takes, per axis. "mirror": its mirror in the
-            window, or 0 if that is outside too. "zeros": 0. "skip": the whole window is 0 if any
-            position is outside. "mirror_published": "mirror", but an odd nearest-sampled window
-            leaves the first line past the right or bottom border 0, as the official code does.
+            window, or 0 if that is outside too. "mirror_published": "mirror", but an odd
+            nearest-sampled window leaves the first line past the right or bottom border 0, as the
+            official code does.
 
     Returns:
         Windows of the maps' dtype, [B, K, rows, columns]. Differentiable in `maps` only; linear in
@@ -88,11 +88,6 @@ class Place(NamedTuple):
         return self.rows.inside[..., :, None] & self.columns.inside[..., None, :]
 
     @property
-    def whole(self) -> Tensor:
-        """Whether the whole window is on the map, [B, K]."""
-        return self.rows.inside.all(-1) & self.columns.inside.all(-1)
-
-    @property
     def filled(self) -> Tensor:
         """Which cells take a value, [B, K, rows, columns]."""
         return self.rows.filled[..., :, None] & self.columns.filled[..., None, :]
@@ -103,15 +98,11 @@ def place(
 ) -> Place:
     """Where windows of (rows, columns) at `centers` lie on `maps`, which give dtype and shape."""
     x, y = centers.detach().to(maps.dtype).unbind(-1)
-    found = Place(
+    return Place(
         _axis(y, window[0], maps.shape[2], sampling, border),
         _axis(x, window[1], maps.shape[3], sampling, border),
         taps=1 if sampling == Sampling.NEAREST else 2,
     )
-    if border != Border.SKIP:
-        return found
-    filled = found.rows.filled & found.whole[..., None]
-    return found._replace(rows=found.rows._replace(filled=filled))
 
 
 def _axis(center: Tensor, size: int, length: int, sampling: int, border: int) -> Axis:
@@ -125,10 +116,8 @@ def _axis(center: Tensor, size: int, length: int, sampling: int, border: int) ->
     fraction = first[..., None] - start
     position = start + torch.arange(size, dtype=center.dtype, device=center.device)
     inside = _on_map(position, fraction, length)
-    filled, source = inside, position
-    if border in (Border.MIRROR, Border.MIRROR_PUBLISHED):
-        filled = inside | inside.flip(-1)
-        source = torch.where(inside, position, position.flip(-1))
+    filled = inside | inside.flip(-1)
+    source = torch.where(inside, position, position.flip(-1))
     if border == Border.MIRROR_PUBLISHED and sampling == Sampling.NEAREST and size % 2 == 1:
         filled = filled & (position != length)
     return Axis(start, fraction, inside, filled, torch.where(filled, source, 0).long())

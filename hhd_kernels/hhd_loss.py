@@ -85,9 +85,7 @@ def hhd_loss(
             rest; takes normalize="softmax", and the teacher windows' positive part. A zero teacher
             window gives 0; a student mass that is exactly 0 counts as the smallest normal float32.
         locate: where the student's window lies, see `locate_student`.
-        sampling, border: see `crop`; they must be those of the targets. With border="skip" a joint
-            whose window leaves the map, the student's or the teacher's, contributes 0; that of a
-            centre that is not finite does.
+        sampling, border: see `crop`; they must be those of the targets.
         reduction: "mean": sum w l / sum w, 0 if the given weights sum to 0. "official":
             sum w l / B.
         eps: smallest divisor of the student's normalisation.
@@ -180,9 +178,7 @@ class Pair:
         )
         self.student = place(student_centers, size, maps, options.sampling, options.border)
         self.teacher = place(centers, size, maps, options.sampling, options.border)
-        self.selects = weight is not None or options.border == Border.SKIP
-        if options.border == Border.SKIP:
-            self.selected = self.selected & self.student.whole & self.teacher.whole
+        self.selects = weight is not None
 
     def loss(self, maps: Tensor) -> Tensor:
         """The reduced loss of student maps, of the accumulator's dtype."""

@@ -81,14 +81,19 @@ def locate_student(
     return ops.locate_student(logits, teacher_centers, code, beta, rows, columns)
 
 
+def teacher_peak(maps: Tensor) -> Tensor:
+    """The peaks (x, y) of teacher maps [B, K, H, W], (0, 0) in a map that contains NaN."""
+    return torch.where(maps.amax(dim=(2, 3)).isnan()[..., None], 0, peak(maps))
+
+
 @torch.no_grad()
 def teacher_reference(heatmaps: Tensor, refine: int, blur_kernel: int) -> Tensor:
     """`locate_teacher` in plain PyTorch."""
     maps = heatmaps.to(accumulator(heatmaps))
-    largest = maps.amax(dim=(2, 3))
-    center = torch.where(largest.isnan()[..., None], 0, peak(maps))
+    center = teacher_peak(maps)
     if refine == Refine.NONE:
         return center
+    largest = maps.amax(dim=(2, 3))
     height, width = maps.shape[2:]
     x, y = center.unbind(-1)
     # Autocast would blur in half precision, and the step divides differences of neighbours.

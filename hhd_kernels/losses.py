@@ -42,8 +42,6 @@ class _Distillation(nn.Module):
     normalize: tuple[str, str] = ("softmax", "l1_positive")
     divergence: str = "kl"
     locate: str = "peak"
-    refine: str = "none"
-    blur_kernel: int = 11
     sampling: str = "nearest"
     border: str = "mirror"
     reduction: str = "mean"
@@ -73,9 +71,7 @@ class _Distillation(nn.Module):
             self.reduction,
             self.eps,
         )
-        self._target = target_options(
-            window, teacher, self.refine, self.sampling, self.border, self.eps, self.blur_kernel
-        )
+        self._target = target_options(window, teacher, self.sampling, self.border, self.eps)
         presets: dict[str, dict[str, Any]] = {self._usual: {}, "published-v1": self._published}
         options = self._options()
         usual = {field.name: field.default for field in fields(self)}
@@ -135,7 +131,6 @@ class HHDLoss(_Distillation):
         window: (rows, columns), or the side of a square.
         normalize: (student, teacher), see `normalize`.
         divergence, locate, sampling, border, reduction, eps: see `hhd_loss`.
-        refine, blur_kernel: see `locate_teacher`.
         weight: multiplies the loss.
     """
 
@@ -157,11 +152,10 @@ class HHDLoss(_Distillation):
         *,
         beta: float = 1.0,
         weight: float = 0.5,
-        border: str = "mirror_published",
     ) -> "HHDLoss":
         """The official loss, value for value (its CropbiasLoss): squares, sum / B x 0.5."""
         given = {"beta": beta, "window": window, "normalize": normalize}
-        return cls(**cls._published | given | {"weight": weight, "border": border})
+        return cls(**cls._published | given | {"weight": weight})
 
     def forward(
         self,
@@ -193,7 +187,6 @@ class IntegralHHDLoss(_Distillation):
         window: (rows, columns), or the side of a square.
         normalize: (student, teacher), see `normalize`.
         divergence, locate, sampling, border, reduction, eps: see `hhd_loss`.
-        refine, blur_kernel: see `locate_teacher`.
     """
 
     coordinate_loss: str = "l1"

@@ -50,9 +50,7 @@ class Border(IntEnum):
     """What a window holds outside the map, see `hhd_kernels.crop`."""
 
     MIRROR = 0
-    ZEROS = 1
-    SKIP = 2
-    MIRROR_PUBLISHED = 3
+    MIRROR_PUBLISHED = 1
 
 
 class CoordinateLoss(IntEnum):

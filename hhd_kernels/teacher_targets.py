@@ -12,9 +12,9 @@ from torch import Tensor
 from hhd_kernels import _library, backend, checks
 from hhd_kernels._targets import TeacherTargets
 from hhd_kernels.crop import place, read
-from hhd_kernels.locate import teacher_reference
+from hhd_kernels.locate import teacher_peak
 from hhd_kernels.normalize import accumulator, normalized
-from hhd_kernels.options import Border, Normalize, Refine, Sampling
+from hhd_kernels.options import Border, Normalize, Sampling
 
 
 class TargetOptions(NamedTuple):
@@ -23,8 +23,6 @@ class TargetOptions(NamedTuple):
     rows: int
     columns: int
     normalize: int
-    refine: int
-    blur_kernel: int
     sampling: int
     border: int
     eps: float
@@ -33,18 +31,14 @@ class TargetOptions(NamedTuple):
 def target_options(
     window: int | tuple[int, int],
     normalize: str,
-    refine: str,
     sampling: str,
     border: str,
     eps: float,
-    blur_kernel: int,
 ) -> TargetOptions:
     """Check the options of `teacher_targets` and turn them into what the op takes."""
     return TargetOptions(
         *checks.window("window", window),
         checks.choice("normalize", normalize, Normalize),
-        checks.choice("refine", refine, Refine),
-        checks.odd("blur_kernel", blur_kernel),
         checks.choice("sampling", sampling, Sampling),
         checks.choice("border", border, Border),
         checks.positive("eps", eps),
@@ -56,11 +50,9 @@ def teacher_targets(
     window: int | tuple[int, int] = (7, 7),
     *,
     normalize: str = "l1_positive",
-    refine: str = "none",
     sampling: str = "nearest",
     border: str = "mirror",
     eps: float = 1e-6,
-    blur_kernel: int = 11,
 ) -> TeacherTargets:
     """Locate, normalise and crop teacher maps, [B, K, H, W], in one pass.
 
@@ -70,7 +62,7 @@ def teacher_targets(
     `normalize` and `crop` for the options.
     """
     checks.maps("heatmaps", heatmaps)
-    options = target_options(window, normalize, refine, sampling, border, eps, blur_kernel)
+    options = target_options(window, normalize, sampling, border, eps)
     return targets_of(heatmaps, options)
 
 
@@ -86,7 +78,7 @@ def targets_of(heatmaps: Tensor, options: TargetOptions) -> TeacherTargets:
 def reference(heatmaps: Tensor, options: TargetOptions) -> TeacherTargets:
     """`teacher_targets` in plain PyTorch."""
     maps = heatmaps.to(accumulator(heatmaps))
-    centers = teacher_reference(maps, options.refine, options.blur_kernel)
+    centers = teacher_peak(maps)
     window = (options.rows, options.columns)
     windows = read(
         normalized(maps, options.normalize, 1.0, options.eps),
@@ -101,8 +93,6 @@ def _fake(
     window_h: int,
     window_w: int,
     normalize: int,
-    refine: int,
-    blur_kernel: int,
     sampling: int,
     border: int,
     eps: float,

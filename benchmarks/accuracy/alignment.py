@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 import hhd_kernels as hk
@@ -123,7 +124,10 @@ def background(logits: Tensor, beta: float) -> tuple[Tensor, Tensor]:
     pixels_of_map = logits.shape[2] * logits.shape[3]
     peak = hk.locate_teacher(logits)
     near = torch.softmax(beta * logits.flatten(2), dim=2).view_as(logits)
-    mass = hk.crop(near, peak, window=(7, 7), border="zeros").sum(dim=(2, 3))
-    pixels = hk.crop(torch.ones_like(near), peak, window=(7, 7), border="zeros").sum(dim=(2, 3))
+    # Padded, so that what lies beyond the map is 0.
+    mass, pixels = (
+        hk.crop(F.pad(maps, (3, 3, 3, 3)), peak + 3, window=(7, 7)).sum(dim=(2, 3))
+        for maps in (near, torch.ones_like(near))
+    )
     rest = (1 - mass) * pixels_of_map / (pixels_of_map - pixels)
     return rest, beta * (logits.amax((2, 3)) - logits.flatten(2).median(2).values)

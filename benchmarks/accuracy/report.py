@@ -13,6 +13,7 @@ from benchmarks.accuracy import plots
 from benchmarks.accuracy.alignment import AMPLITUDE_BINS, R_BINS
 from benchmarks.accuracy.place import read_result
 from benchmarks.accuracy.rows import (
+    DELETED,
     HERE,
     RATES,
     STAGES,
@@ -131,6 +132,7 @@ def _values(found: Results, plots_at: str) -> dict[str, Any]:
         "rates": _rates(found),
         "screening": _screening(found),
         "teachers": _teachers(found),
+        "deleted": _deleted(found),
         "others": OTHERS,
         "frozen": "; ".join(f"{name}: {value}" for name, value in frozen()["teacher"].items()),
         "environment": _environment(found),
@@ -271,6 +273,15 @@ def _teachers(found: Results) -> str:
         if row.name in found:
             words = row.name.removeprefix("10 % labels, screened, ")
             lines.append(f"| {words} | {_numbers(found[row.name], 'as trained')} |")
+    return "\n".join(lines)
+
+
+def _deleted(found: Results) -> str:
+    lines = ["| what it did | with it | without | run at |", "|---|---|---|---|"]
+    for gone in DELETED:
+        if gone.row in found:
+            cells = [_numbers(found[name], "as trained") for name in (gone.row, gone.beside)]
+            lines.append(f"| {gone.option} | {' | '.join(cells)} | {gone.commit} |")
     return "\n".join(lines)
 
 

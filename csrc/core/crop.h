@@ -26,15 +26,12 @@ void crop(const View& maps, const View& centers, const View& out, const Window& 
   for (int64_t index = begin; index < end; ++index) {
     const int64_t b = index / joints, k = index % joints;
     place_at(frame, centers, b, k);
-    const bool skipped = frame.skipped();
     for (int64_t n = 0; n < window.height; ++n) {
       for (int64_t m = 0; m < window.width; ++m) {
         A sum = 0;
-        if (!skipped) {
-          frame.for_taps(n, m, [&](int64_t i, int64_t x, A w) {
-            sum += w * read<A>(maps, offset_of(maps, b, k, i, x));
-          });
-        }
+        frame.for_taps(n, m, [&](int64_t i, int64_t x, A w) {
+          sum += w * read<A>(maps, offset_of(maps, b, k, i, x));
+        });
         write(out, offset_of(out, b, k, n, m), sum);
       }
     }
@@ -53,7 +50,7 @@ void crop_backward(const View& grad, const View& centers, const View& out, const
     for (int64_t j = 0; j < unit.count; ++j) {
       for (int64_t x = 0; x < out.size[2] * padded; ++x) sums.get()[x] = 0;
       place_at(frame, centers, unit.b, unit.k + j);
-      for (int64_t n = 0; n < window.height && !frame.skipped(); ++n) {
+      for (int64_t n = 0; n < window.height; ++n) {
         for (int64_t m = 0; m < window.width; ++m) {
           const A g = read<A>(grad, offset_of(grad, unit.b, unit.k + j, n, m));
           frame.for_taps(n, m,

@@ -168,8 +168,8 @@ class JointLoss {
 
     Gradient<A> g{};
     if (w != 0) add_coordinate_term(unit, j, n, w, p, g);
-    const bool distils = w_hhd != 0 && add_hhd_term(unit, j, n, w_hhd, map, sums, p, g);
-    if (w == 0 && !distils) return no_gradient(unit, j);
+    if (w_hhd != 0) add_hhd_term(unit, j, n, w_hhd, map, sums, p, g);
+    if (w == 0 && w_hhd == 0) return no_gradient(unit, j);
     if (!has_grad) return;
     const double loss = views_.coordinate_terms[n] + views_.hhd_terms[n];
     if (is_nan(loss)) return writer_.fill_map(unit, j, static_cast<A>(loss));
@@ -193,8 +193,7 @@ class JointLoss {
     g.constant = -(g.slope_x * p.x + g.slope_y * p.y);
   }
 
-  // False where the border skips the joint.
-  HHD_INLINE bool add_hhd_term(const Unit& unit, int64_t j, int64_t n, A w, const Plane<A>& map,
+  HHD_INLINE void add_hhd_term(const Unit& unit, int64_t j, int64_t n, A w, const Plane<A>& map,
                                const MapSums<A>& sums, const Softmax<A>& p, Gradient<A>& g) {
     const Point<A> t = point(views_.centers, unit, j);
     const Point<A> s = student_center(map, sums, p, t);
@@ -202,10 +201,9 @@ class JointLoss {
     const bool same = s.x == t.x && s.y == t.y;
     if (!same) teacher_.place(t.x, t.y);
     const WindowFrame<A>& teacher = same ? student_ : teacher_;
-    if (teacher.skipped() || student_.skipped()) return false;
     if (!read_teacher(unit, j) || !is_finite(t.x) || !is_finite(t.y)) {
       views_.hhd_terms[n] = __builtin_nan("");
-      return true;
+      return;
     }
     const A beta = static_cast<A>(args_.beta);
     const A scale = static_cast<A>(args_.hhd_scale * static_cast<double>(w));
@@ -219,7 +217,6 @@ class JointLoss {
       take(WindowedSse<A>(map, sums, p, student_, args_.normalize, beta, static_cast<A>(args_.eps),
                           buffers_));
     }
-    return true;
   }
 
   HHD_INLINE Point<A> student_center(const Plane<A>& map, const MapSums<A>& sums,

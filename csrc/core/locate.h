@@ -12,15 +12,20 @@ struct Point {
 };
 
 template <class A>
-HHD_INLINE Point<A> teacher_center(const Plane<A>& map, const MapSums<A>& sums, Refine refine,
-                                   int64_t blur_kernel) {
+HHD_INLINE Point<A> teacher_peak(const Plane<A>& map, const MapSums<A>& sums) {
   if (sums.teacher_has_nan()) return {0, 0};
-  if (refine == Refine::kDark && sums.max > 0) {
-    const Centre c = dark_centre(map.data, map.stride, map.height, map.width, blur_kernel);
-    return {static_cast<A>(c.x), static_cast<A>(c.y)};
-  }
   const Pixel peak = find_peak(map, sums.max, sums.row);
   return {static_cast<A>(peak.x), static_cast<A>(peak.y)};
+}
+
+template <class A>
+HHD_INLINE Point<A> teacher_center(const Plane<A>& map, const MapSums<A>& sums, Refine refine,
+                                   int64_t blur_kernel) {
+  if (refine == Refine::kNone || sums.teacher_has_nan() || !(sums.max > 0)) {
+    return teacher_peak(map, sums);
+  }
+  const Centre c = dark_centre(map.data, map.stride, map.height, map.width, blur_kernel);
+  return {static_cast<A>(c.x), static_cast<A>(c.y)};
 }
 
 // The official shift, trunc(c / (c - 1) (t - 1 / (2 c))), in float64.

@@ -25,7 +25,7 @@ void teacher_targets(const View& maps, const View& centers, const View& windows,
     for (int64_t j = 0; j < unit.count; ++j) {
       const Plane<A> map = reader.plane_to_scan(unit, j);
       const MapSums<A> sums = scan<Scan::kTeacher>(map, args.normalize);
-      const Point<A> center = teacher_center(map, sums, args.refine, args.blur_kernel);
+      const Point<A> center = teacher_peak(map, sums);
       frame.place(center.x, center.y);
       Plane<A> source = map;
       A norm = norm_of(sums, args.normalize);
@@ -36,11 +36,7 @@ void teacher_targets(const View& maps, const View& centers, const View& windows,
         norm = p.sum;
       }
       if (args.normalize == Normalize::kNone) norm = 1;
-      if (frame.skipped()) {
-        for (int64_t n = 0; n < args.window.height * args.window.width; ++n) cells.get()[n] = 0;
-      } else {
-        frame.gather(source, args.normalize == Normalize::kL1Positive, 1 / norm, cells.get());
-      }
+      frame.gather(source, args.normalize == Normalize::kL1Positive, 1 / norm, cells.get());
       write_center(centers, unit, j, center);
       write_window(windows, unit.b, unit.k + j, cells.get());
       write(confidence, offset_of(confidence, unit.b, unit.k + j),

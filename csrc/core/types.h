@@ -14,7 +14,7 @@ enum class Divergence : int32_t { kSse, kKl };
 enum class Locate : int32_t { kPeak, kPublished, kDebiased };
 enum class Refine : int32_t { kNone, kDark };
 enum class Sampling : int32_t { kNearest, kBilinear };
-enum class Border : int32_t { kMirror, kZeros, kSkip, kMirrorPublished };
+enum class Border : int32_t { kMirror, kMirrorPublished };
 enum class CoordinateLoss : int32_t { kNone, kL1, kSmoothL1, kL2 };
 
 // A strided [B, K, H, W] tensor; strides count elements. An output is a View whose data is written.
@@ -42,8 +42,6 @@ struct SoftArgmaxArgs {
 struct TargetsArgs {
   Window window;
   Normalize normalize;
-  Refine refine;
-  int64_t blur_kernel;
   double eps;
 };
 

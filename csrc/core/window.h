@@ -61,9 +61,7 @@ class AxisBuffers {
       } else {
         double p = left + static_cast<double>(i);
         const bool inside = p >= 0 && p <= right;
-        if (!inside) {
-          p = border == Border::kZeros ? -1.0 : left + static_cast<double>(opposite);
-        }
+        if (!inside) p = left + static_cast<double>(opposite);
         set_bilinear(i, p, inside, right);
       }
     }
@@ -87,8 +85,7 @@ class AxisBuffers {
   // right or bottom border empty in odd windows.
   HHD_INLINE static int64_t reflected(int64_t i, int64_t opposite, int64_t p, int64_t length,
                                       Border border) {
-    const bool empty = border == Border::kZeros || (border == Border::kMirrorPublished &&
-                                                    (i + opposite) % 2 == 0 && p == length);
+    const bool empty = border == Border::kMirrorPublished && (i + opposite) % 2 == 0 && p == length;
     return empty ? i : opposite;
   }
 
@@ -137,10 +134,6 @@ class WindowFrame {
   HHD_INLINE void place(A center_x, A center_y) {
     y = y_buffers_.place(center_y, window_.sampling, window_.border);
     x = x_buffers_.place(center_x, window_.sampling, window_.border);
-  }
-
-  HHD_INLINE bool skipped() const {
-    return window_.border == Border::kSkip && (y.leaves || x.leaves);
   }
 
   HHD_INLINE bool nearest() const { return window_.sampling == Sampling::kNearest; }

@@ -9,7 +9,7 @@ namespace {
 // A number in a tensor of one element, read where the kernels run: no synchronisation.
 double number_in(const View& view) { return kernels().float64.sum(view); }
 
-// What a term's sum over the joints is divided by. The weights count before any joint is skipped.
+// What a term's sum over the joints is divided by.
 double denominator(const View& maps, const View& weight, int64_t reduction, int64_t official) {
   if (reduction == LossReduction::kOfficial) return static_cast<double>(official);
   if (weight.data != nullptr) return kernels().float64.sum(weight);

@@ -18,12 +18,10 @@ HHD_KERNEL void HHD_LAUNCH_BOUNDS(kMaxThreads, kMinBlocks)
   const Frame<A> frame = place(window, center.x, center.y, static_cast<int>(maps.size[2]),
                                static_cast<int>(maps.size[3]));
   A sum = 0;
-  if (window.border != Border::kSkip || !frame.leaves()) {
-    const T* pixels = elements<T>(maps, offset_of(maps, b, k));
-    frame.each_tap(static_cast<int>(n), static_cast<int>(m), [&](int y, int x, A w) {
-      sum += w * widen(load(pixels + y * maps.stride[2] + x * maps.stride[3]));
-    });
-  }
+  const T* pixels = elements<T>(maps, offset_of(maps, b, k));
+  frame.each_tap(static_cast<int>(n), static_cast<int>(m), [&](int y, int x, A w) {
+    sum += w * widen(load(pixels + y * maps.stride[2] + x * maps.stride[3]));
+  });
   store(elements<T>(out, offset_of(out, b, k, n, m)), narrow<T>(sum));
 }
 
@@ -37,10 +35,9 @@ HHD_KERNEL void HHD_LAUNCH_BOUNDS(kMaxThreads, kMinBlocks)
     const Sink<T> sink = block.sink(out, joint);
     const Point<A> center = read_point<A>(centers, b, k);
     const Frame<A> frame = place(window, center.x, center.y, block.height, block.width);
-    const bool skipped = window.border == Border::kSkip && frame.leaves();
     block.strips(team.thread, team.threads).each_vector([&](int y, int x) {
       A v[kLanes<T>] = {};
-      if (!skipped && frame.touches(y, x, kLanes<T>)) {
+      if (frame.touches(y, x, kLanes<T>)) {
         for (int i = 0; i < kLanes<T>; ++i) {
           frame.each_reader(y, x + i, [&](int n, int m, A w) {
             v[i] += w * read<A>(grad, offset_of(grad, b, k, n, m));

@@ -109,30 +109,4 @@ HHD_DEVICE Point<Accumulator<T>> dark_center(Team<Accumulator<T>>& team, const S
   return {static_cast<A>(x), static_cast<A>(y)};
 }
 
-// A teacher's maximum, whether it has NaN, and its centre.
-template <class A>
-struct TeacherPeak {
-  A max;
-  bool has_nan;
-  Point<A> center;
-};
-
-template <class T>
-HHD_DEVICE TeacherPeak<Accumulator<T>> teacher_peak(Team<Accumulator<T>>& team,
-                                                    const Source<T>& map, const Strips& strips,
-                                                    Refine refine, const GaussianKernel& g) {
-  using A = Accumulator<T>;
-  A nan[1] = {0};
-  const Peak<A> peak = find_peak(team, map, strips, [&](const A(&s)[kLanes<T>]) {
-    for (int i = 0; i < kLanes<T>; ++i) nan[0] += is_nan(s[i]) ? 1 : 0;
-  });
-  team.sum(nan);
-  if (nan[0] > 0) return {peak.value, true, {0, 0}};
-  const Pixel at = pixel_of(peak, map);
-  if (refine == Refine::kDark && peak.value > 0) {
-    return {peak.value, false, dark_center(team, map, g, at, peak.value)};
-  }
-  return {peak.value, false, {static_cast<A>(at.x), static_cast<A>(at.y)}};
-}
-
 }  // namespace hhd::cuda

@@ -5,6 +5,14 @@
 
 namespace hhd::cuda {
 
+// Of 72 registers a thread a multiprocessor has room for nine blocks of 96 threads.
+inline constexpr int kHeldThreads = 224, kHeldBlocks = 4;
+
+// Whether the maps can be held: whole vectors, one map a block, and a row for each thread's.
+inline bool is_held(const Plan& plan) {
+  return plan.staged && plan.wide_in && !plan.grouped && plan.threads <= kHeldThreads;
+}
+
 template <class T>
 class Held {
  public:
@@ -26,18 +34,36 @@ class Held {
     }
   }
 
-  // Awaits them, puts them where they are staged too, and returns their maximum.
-  HHD_DEVICE A settle(const Source<T, true>& map) {
+  // Awaits them, puts them where they are staged too, and returns their maximum and the first
+  // vector that holds it; NaN is passed over.
+  HHD_DEVICE Peak<A> settle(const Source<T, true>& map) {
     A top = -kInfinity<A>;
+    int row = -1;
     Vector16* to = map.on_chip(y, x);
     const int step = rows * map.padded / kLanes<T>;
 #pragma unroll
     for (int i = 0; i < kVectors; ++i, to += step) {
       if (has(i)) store_shared(to, packed_[i]);
       unpack<T>(packed_[i], values_[i]);
-      for (const A v : values_[i]) top = larger_number(top, v);
+      A highest = values_[i][0];
+      for (int l = 1; l < kLanes<T>; ++l) highest = larger_number(highest, values_[i][l]);
+      if (highest > top) row = y + i * rows;
+      top = larger_number(top, highest);
     }
-    return top;
+    return {top, row < 0 ? kNowhere : static_cast<int64_t>(row) * map.padded + x};
+  }
+
+  // The sum of f(value).
+  template <class F>
+  HHD_DEVICE A sum(Team<A>& team, const F& f) const {
+    A sums[1] = {0};
+#pragma unroll
+    for (int i = 0; i < kVectors; ++i) {
+      if (!has(i)) continue;
+      for (const A v : values_[i]) sums[0] += f(v);
+    }
+    team.sum(sums);
+    return sums[0];
   }
 
   // The softmax's sums; from then on each value is its exponential.

@@ -120,18 +120,15 @@ struct JointState {
   Gradient<A> gradient;
   // Of the window's part of the gradient.
   A factor, by_mass, by_teacher, inverse_divisor;
-  bool has_loss;  // else the gradient is 0, whatever the map holds
   Point<A> mean;  // of the student's softmax
   // What the everyday case reads while its map is under way.
   Weights<A> weights;
   Point<A> center, target;
 };
 
-// kEveryday: a divergence, of cells that are whole pixels, with all of it on chip; known when the
-// kernel is compiled, which makes a third of the code.
-//
 // One joint's window: its loss, found by the team's first warp, and what it adds to the gradient of
-// a pixel, for any thread.
+// a pixel, for any thread. kEveryday: known to be a divergence of cells that are whole pixels, with
+// all of it on chip, which makes less than half of the code.
 template <class T, bool kEveryday>
 class WindowedLoss {
  public:

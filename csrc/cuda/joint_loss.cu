@@ -1,7 +1,6 @@
 // Soft-argmax, coordinate loss and HHD loss of every joint, with the gradient: each map is read
 // once and its gradient written once. hhd_loss is the same without coordinates.
-#include "held.cuh"
-#include "hhd_loss.cuh"
+#include "gradient.cuh"
 #include "reduction.cuh"
 
 namespace hhd::cuda {
@@ -41,121 +40,6 @@ HHD_DEVICE CoordinateTerm<A> coordinate_term(CoordinateLoss kind, const LossNumb
   return {loss / 2, slope_x * by_x / 2, slope_y * by_y / 2};
 }
 
-// The derivative of a norm by one of its values, where `kind` has one.
-template <class A>
-HHD_DEVICE A norm_slope(Normalize kind, A s, A inverse_norm) {
-  if (kind == Normalize::kL2) return s * inverse_norm;
-  if (kind == Normalize::kL1Positive) return A(s > 0);
-  return s > 0 ? A(1) : (s < 0 ? A(-1) : s);
-}
-
-// The gradient of one map. Vectors beside the window's pixels are the bulk, and simple; pixels of
-// vectors that the window touches are then done one by one.
-template <class T, bool kEveryday>
-class GradientWriter {
- public:
-  using A = Accumulator<T>;
-
-  HHD_DEVICE GradientWriter(const Source<T, kEveryday>& map, const Sink<T, kEveryday>& sink,
-                            const JointState<A, kEveryday>& state, bool softmax,
-                            const Exponential<A>& exponential, Normalize kind,
-                            const WindowedLoss<T, kEveryday>& term)
-      : map_(map),
-        sink_(sink),
-        state_(state),
-        softmax_(kEveryday || softmax),
-        exponential_(exponential),
-        kind_(kind),
-        term_(term),
-        g_(state.gradient),
-        rest_{g_.rest_top, exponential.beta},
-        top_(state.student.y.first()),
-        bottom_(state.student.y.last()),
-        first_(state.student.x.first()),
-        last_(state.student.x.last()) {}
-
-  HHD_DEVICE void write_beside(const Strips& strips) const {
-    const A slope_x = g_.slope_x, slope_y = g_.slope_y, constant = g_.constant;
-    strips.each([&](int x) {
-      const bool touches = x < last_ && x + kLanes<T> > first_;
-      const A along = constant + g_.uncovered + slope_x * static_cast<A>(x);
-      strips.each_row([&](int y) {
-        if (touches && y >= top_ && y < bottom_) return;
-        A s[kLanes<T>], v[kLanes<T>];
-        map_.vector(y, x, s);
-        if (softmax_) {
-          const A at = along + slope_y * static_cast<A>(y);
-          for (int i = 0; i < kLanes<T>; ++i) {
-            v[i] = exponential_(s[i]) * (at + slope_x * static_cast<A>(i));
-          }
-        } else {
-          for (int i = 0; i < kLanes<T>; ++i) v[i] = constant;
-        }
-        if (has_rest()) {
-          for (int i = 0; i < kLanes<T>; ++i) v[i] += g_.rest_pull * rest_(s[i]);
-        }
-        if (has_norm()) {
-          for (int i = 0; i < kLanes<T>; ++i) {
-            v[i] += g_.linear * norm_slope(kind_, s[i], state_.inverse_divisor);
-          }
-        }
-        sink_.vector(y, x, v);
-      });
-    });
-  }
-
-  // The same of exponentials that are held; of a rest that has a top of its own there are none.
-  HHD_DEVICE void write_beside(const Strips& strips, const Held<T>& held) const {
-    if (has_rest()) return write_beside(strips);
-    held.write(sink_, state_.student, g_.constant + g_.uncovered, g_.slope_x, g_.slope_y);
-  }
-
-  HHD_DEVICE void write_touched(const Team<A>& team) const {
-    const int left = first_ / kLanes<T> * kLanes<T>;
-    const int right = min_of((last_ + kLanes<T> - 1) / kLanes<T> * kLanes<T>, map_.width);
-    const int columns = right - left;
-#pragma unroll 1
-    for (int n = team.thread; n < (bottom_ - top_) * columns; n += team.threads) {
-      const int y = top_ + n / columns, x = left + n % columns;
-      const A s = map_.at(y, x), open = 1 - state_.student.y.cover(y) * state_.student.x.cover(x);
-      A v = g_.constant;
-      if (softmax_) {
-        const A at = g_.constant + g_.slope_y * static_cast<A>(y) + g_.slope_x * static_cast<A>(x);
-        v = exponential_(s) * (at + g_.uncovered * open);
-      }
-      // A covered pixel may lie so far above the rest's top that its exponential overflows.
-      if (has_rest() && open > 0) v += g_.rest_pull * open * rest_(s);
-      if (has_norm()) v += g_.linear * norm_slope(kind_, s, state_.inverse_divisor);
-      if (x >= first_ && x < last_) v += term_.gradient(y, x, s);
-      sink_.element(y, x, v);
-    }
-  }
-
- private:
-  // What does not enter must not meet the logits: 0 times infinity is NaN.
-  HHD_DEVICE bool has_rest() const { return g_.rest_pull != 0; }
-  HHD_DEVICE bool has_norm() const { return !kEveryday && g_.linear != 0; }
-
-  const Source<T, kEveryday>& map_;
-  const Sink<T, kEveryday>& sink_;
-  const JointState<A, kEveryday>& state_;
-  const bool softmax_;
-  const Exponential<A>& exponential_;
-  const Normalize kind_;
-  const WindowedLoss<T, kEveryday>& term_;
-  const Gradient<A>& g_;
-  const Exponential<A> rest_;
-  const int top_, bottom_, first_, last_;
-};
-
-template <class T, bool kWide>
-HHD_DEVICE void write_zeros(const Strips& strips, const Sink<T, kWide>& sink) {
-  strips.each_vector([&](int y, int x) {
-    const Accumulator<T> zero[kLanes<T>] = {};
-    sink.vector(y, x, zero);
-  });
-}
-
 template <class T, bool kEveryday>
 class JointLoss {
  public:
@@ -183,7 +67,7 @@ class JointLoss {
 
   HHD_DEVICE void run() {
     const bool wants_coords = views_.coords.data != nullptr;
-    const bool distils = weights().hhd != 0, has_weight = distils || weights().coordinate != 0;
+    const bool distils = weights().hhd != 0, has_weight = this->has_weight();
     const bool softmax = wants_coords || kl() || args_.normalize == Normalize::kSoftmax ||
                          args_.locate == Locate::kDebiased;
     Exponential<A> exponential{};
@@ -193,14 +77,12 @@ class JointLoss {
       find_losses(exponential, mass);
     } else if (team_.thread == 0) {
       sums_.write(index(), {0, 0});
-      state_.has_loss = false;
     }
     // Results may take the map's place, which others may still be looking at.
     team_.sync();
     // Now, so that nobody waits for the count.
     const unsigned before = team_.thread == 0 ? sums_.count(index()) : 0;
-    // The second says it all; the first spares five registers.
-    write_gradient(exponential, softmax, has_weight && state_.has_loss,
+    write_gradient(exponential, softmax, has_weight,
                    [&](const auto& writer) { writer.write_beside(strips_); });
     if (team_.warp() == 0) sums_.finish(team_.lane(), index(), before);
   }
@@ -214,7 +96,7 @@ class JointLoss {
     if (needed) {
       held.ask(map_);
       read_ahead();
-      exponential = {team_.max(held.settle(map_)), numbers_.beta};
+      exponential = {team_.max(held.settle(map_).value), numbers_.beta};
       const Mass<A> mass = held.measure(team_, exponential, state_.student);
       if (wants_coords) write_coordinates(exponential, mass);
       find_losses(exponential, mass);
@@ -223,7 +105,7 @@ class JointLoss {
     }
     team_.sync();
     const unsigned before = team_.thread == 0 ? sums_.count(index()) : 0;
-    write_gradient(exponential, true, needed && state_.has_loss,
+    write_gradient(exponential, true, needed && has_weight(),
                    [&](const auto& writer) { writer.write_beside(strips_, held); });
     if (team_.warp() == 0) sums_.finish(team_.lane(), index(), before);
   }
@@ -247,18 +129,16 @@ class JointLoss {
             joint_.k, kl(),        args_.normalize, cells_};
   }
 
-  HHD_DEVICE bool skipped() const {
-    return args_.window.border == Border::kSkip &&
-           (state_.student.leaves() || state_.teacher.leaves());
-  }
+  // Else the gradient is 0, whatever the map holds.
+  HHD_DEVICE bool has_weight() const { return weights().hhd != 0 || weights().coordinate != 0; }
 
   // Zeros, or by what `write_beside` does with a gradient's writer and then the window.
   template <class Write>
-  HHD_DEVICE void write_gradient(const Exponential<A>& exponential, bool softmax, bool has_loss,
+  HHD_DEVICE void write_gradient(const Exponential<A>& exponential, bool softmax, bool has_weight,
                                  const Write& write_beside) const {
     if (views_.grad.data == nullptr) return;
     const auto sink = block_.template sink<kEveryday>(views_.grad, joint_);
-    if (!has_loss) return write_zeros(strips_, sink);
+    if (!has_weight) return write_zeros(strips_, sink);
     const WindowedLoss<T, kEveryday> term = window_term(exponential);
     const GradientWriter<T, kEveryday> writer(map_, sink, state_, softmax, exponential,
                                               args_.normalize, term);
@@ -346,9 +226,7 @@ class JointLoss {
 
   // Both terms, and their gradient's form, by the first warp.
   HHD_DEVICE void find_losses(const Exponential<A>& exponential, const Mass<A>& mass) {
-    const bool distils = weights().hhd != 0 && !skipped();
-    // The first warp takes a skipped window away below: not before all have seen it.
-    if (args_.window.border == Border::kSkip) team_.sync();
+    const bool distils = weights().hhd != 0;
     Rest<A> rest{};
     A norm = 1;
     if (distils && kl()) {
@@ -384,9 +262,6 @@ class JointLoss {
     // Of a loss that is NaN, the whole map's gradient is.
     if (is_nan(coordinate_loss + hhd_loss)) g.constant = coordinate_loss + hhd_loss;
     state_.gradient = g;
-    const bool skipped = this->skipped();
-    state_.has_loss = (weights.hhd != 0 && !skipped) || weights.coordinate != 0;
-    if (skipped) state_.student = {};  // covers nothing
     sums_.write(index(),
                 {static_cast<double>(weights.coordinate) * static_cast<double>(coordinate_loss),
                  static_cast<double>(weights.hhd) * static_cast<double>(hhd_loss)});
@@ -465,9 +340,6 @@ HHD_KERNEL void HHD_LAUNCH_BOUNDS(kMaxThreads, kMinBlocks)
   if (views.grad.data != nullptr) block.flush(views.grad);
 }
 
-// Of 72 registers a thread a multiprocessor has room for nine blocks of 96 threads.
-inline constexpr int kHeldThreads = 224, kHeldBlocks = 4;
-
 // The everyday case: a divergence of whole pixels' cells at the teacher's centre, of maps that are
 // whole vectors.
 template <class T>
@@ -482,9 +354,8 @@ HHD_KERNEL void HHD_LAUNCH_BOUNDS(kHeldThreads, kHeldBlocks)
 
 bool is_everyday(const Plan& plan, const LossViews& views, const LossArgs& args) {
   return args.divergence == Divergence::kKl && args.locate == Locate::kPeak &&
-         args.window.sampling == Sampling::kNearest && plan.staged && plan.cells_on_chip &&
-         !plan.grouped && plan.wide_in && (views.grad.data == nullptr || plan.wide_out) &&
-         plan.threads <= kHeldThreads && views.logits.dtype != DType::kFloat64;
+         args.window.sampling == Sampling::kNearest && plan.cells_on_chip &&
+         (views.grad.data == nullptr || plan.wide_out) && is_held(plan);
 }
 
 template <class T>
@@ -515,7 +386,6 @@ void joint_loss(const LossViews& views, const LossArgs& args, const LossReductio
   const Scalars given{{static_cast<double>(joints), static_cast<double>(official ? b : joints)},
                       {args.coordinate_scale, args.hhd_scale}};
   const LossSums sums(reduction, joints, args.coordinate_scale, args.hhd_scale);
-  // The weights count before any joint is skipped.
   const View weight = official ? View{} : views.weight;
   const View teacher_weight = official ? View{} : views.teacher_weight;
   constexpr int kTerms = 2;

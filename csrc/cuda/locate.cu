@@ -13,9 +13,11 @@ HHD_KERNEL void HHD_LAUNCH_BOUNDS(kMaxThreads, kMinBlocks)
   barrier();
   block.each_map([&](Team<A>& team, Joint joint, int) {
     const Source<T> map = block.source(maps, plan.wide_in, joint);
-    const TeacherPeak<A> peak =
-        teacher_peak(team, map, block.strips(team.thread, team.threads), refine, blur);
-    if (team.thread == 0) write_point(centers, joint.b, joint.k, peak.center);
+    const TeacherPeak<A> peak = teacher_peak(team, map, block.strips(team.thread, team.threads));
+    const bool refines = refine == Refine::kDark && !peak.has_nan && peak.max > 0;
+    const Point<A> center =
+        refines ? dark_center(team, map, blur, peak.at, peak.max) : peak.center();
+    if (team.thread == 0) write_point(centers, joint.b, joint.k, center);
   });
 }
 

@@ -23,6 +23,29 @@ HHD_DEVICE void write_point(const View& v, int64_t b, int64_t k, Point<A> p) {
   store(elements<A>(v, at + v.stride[2]), p.y);
 }
 
+// A teacher's maximum, whether it has NaN, and where its peak lies.
+template <class A>
+struct TeacherPeak {
+  A max;
+  bool has_nan;
+  Pixel at;
+
+  HHD_DEVICE Point<A> center() const { return {static_cast<A>(at.x), static_cast<A>(at.y)}; }
+};
+
+template <class T>
+HHD_DEVICE TeacherPeak<Accumulator<T>> teacher_peak(Team<Accumulator<T>>& team,
+                                                    const Source<T>& map, const Strips& strips) {
+  using A = Accumulator<T>;
+  A nan[1] = {0};
+  const Peak<A> peak = find_peak(team, map, strips, [&](const A(&s)[kLanes<T>]) {
+    for (int i = 0; i < kLanes<T>; ++i) nan[0] += is_nan(s[i]) ? 1 : 0;
+  });
+  team.sum(nan);
+  const bool has_nan = nan[0] > 0;
+  return {peak.value, has_nan, has_nan ? Pixel{0, 0} : pixel_of(peak, map)};
+}
+
 // How the student's centre follows from its map and the teacher's centre; made on the host.
 template <class A>
 struct Locating {
@@ -112,7 +135,7 @@ HHD_DEVICE A debiased_shift(A t, A r, int length, int cells) {
 // The window round the student's peak whose outside counts as background.
 template <class A>
 HHD_DEVICE Window debiasing_box(const Locating<A>& locating) {
-  return {locating.window_h, locating.window_w, Sampling::kNearest, Border::kZeros};
+  return {locating.window_h, locating.window_w, Sampling::kNearest, Border::kMirror};
 }
 
 // `mass` is measured with the box as its frame.

@@ -66,8 +66,8 @@ struct Pixel {
 };
 
 // The first pixel, row by row, that holds the maximum; (0, 0) where none does.
-template <class T>
-HHD_DEVICE Pixel pixel_of(const Peak<Accumulator<T>>& peak, const Source<T>& map) {
+template <class T, bool kStaged>
+HHD_DEVICE Pixel pixel_of(const Peak<Accumulator<T>>& peak, const Source<T, kStaged>& map) {
   if (peak.index == kNowhere) return {0, 0};
   const int y = static_cast<int>(peak.index / map.padded);
   int x = static_cast<int>(peak.index % map.padded);

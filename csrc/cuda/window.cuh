@@ -16,17 +16,15 @@ struct Axis {
   int length;      // of the map
   int begin, end;  // cells whose position is inside the map
   int gap;         // the cell that stays empty instead of mirroring, or -1
-  bool mirrors;
   A fraction;
 
   HHD_DEVICE bool inside(int cell) const { return cell >= begin && cell < end; }
-  HHD_DEVICE bool leaves() const { return begin > 0 || end < cells; }
 
   // The cell whose pixels this cell reads; -1: it reads none.
   HHD_DEVICE int origin(int cell) const {
     if (inside(cell)) return cell;
     const int mirror = cells - 1 - cell;
-    return mirrors && cell != gap && inside(mirror) ? mirror : -1;
+    return cell != gap && inside(mirror) ? mirror : -1;
   }
 
   // A cell reads one pixel, or two: `tap` 0 and 1 from the origin's position.
@@ -89,7 +87,6 @@ HHD_DEVICE Axis<A, kWhole> place_axis(A center, int64_t cells, int64_t length, S
   const int last_pixel = axis.length - (fraction > 0 ? 2 : 1);
   axis.begin = min_of(max_of(-axis.low, 0), axis.cells);
   axis.end = max_of(min_of(last_pixel - axis.low + 1, axis.cells), axis.begin);
-  axis.mirrors = border != Border::kZeros;
   // The published code leaves the first line past the right or bottom border empty in odd windows.
   const bool gap =
       border == Border::kMirrorPublished && sampling == Sampling::kNearest && axis.cells % 2 == 1;
@@ -102,7 +99,6 @@ template <class A, bool kWhole = false>
 struct Frame {
   Axis<A, kWhole> y, x;
 
-  HHD_DEVICE bool leaves() const { return y.leaves() || x.leaves(); }
   HHD_DEVICE int taps() const { return y.taps() * x.taps(); }
 
   HHD_DEVICE bool touches(int row, int column, int columns) const {

@@ -6,7 +6,8 @@ template <class Device>
 Tensor locate_teacher(const Tensor& heatmaps, int64_t refine, int64_t blur_kernel) {
   const Device device("locate_teacher", heatmaps);
   const View maps = view_of_maps(heatmaps, "heatmaps");
-  check_blur_kernel(blur_kernel);
+  STD_TORCH_CHECK(blur_kernel >= 1 && blur_kernel <= 999 && blur_kernel % 2 == 1,
+                  "blur_kernel must be odd, from 1 to 999, got ", blur_kernel);
   Tensor centers = empty_of(heatmaps, {maps.size[0], maps.size[1], 2}, accumulation_type(heatmaps));
   device.locate_teacher(maps, view_of(centers, "centers", {-1, -1, 2}), static_cast<Refine>(refine),
                         blur_kernel);

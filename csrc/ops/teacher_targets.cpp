@@ -7,14 +7,11 @@ namespace hhd::ops {
 template <class Device>
 std::tuple<Tensor, Tensor, Tensor> teacher_targets(const Tensor& heatmaps, int64_t window_h,
                                                    int64_t window_w, int64_t normalize,
-                                                   int64_t refine, int64_t blur_kernel,
                                                    int64_t sampling, int64_t border, double eps) {
   const Device device("teacher_targets", heatmaps);
   const View maps = view_of_maps(heatmaps, "heatmaps");
-  check_blur_kernel(blur_kernel);
   const TargetsArgs args{window_of(window_h, window_w, sampling, border),
-                         static_cast<Normalize>(normalize), static_cast<Refine>(refine),
-                         blur_kernel, eps};
+                         static_cast<Normalize>(normalize), eps};
   const int64_t b = maps.size[0], k = maps.size[1];
   const ScalarType dtype = accumulation_type(heatmaps);
   Tensor centers = empty_of(heatmaps, {b, k, 2}, dtype);

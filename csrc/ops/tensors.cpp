@@ -66,9 +66,4 @@ Window window_of(int64_t height, int64_t width, int64_t sampling, int64_t border
   return {height, width, static_cast<Sampling>(sampling), static_cast<Border>(border)};
 }
 
-void check_blur_kernel(int64_t size) {
-  STD_TORCH_CHECK(size >= 1 && size <= 999 && size % 2 == 1,
-                  "blur_kernel must be odd, from 1 to 999, got ", size);
-}
-
 }  // namespace hhd::ops

@@ -46,7 +46,6 @@ Tensor empty_of(const Tensor& like, std::initializer_list<int64_t> sizes, Scalar
 Window window_of(int64_t height, int64_t width, int64_t sampling, int64_t border);
 
 void check_window(int64_t height, int64_t width);
-void check_blur_kernel(int64_t size);
 
 }  // namespace hhd::ops
 

@@ -12,13 +12,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
 import hhd_kernels as hk
 from hhd.data.affine import Array, compose, invert, transform_points
 from hhd_kernels.crop import place
-from hhd_kernels.options import Normalize, Refine
+from hhd_kernels.options import Normalize
 from hhd_kernels.teacher_targets import TargetOptions
 
 PATCH = 19
@@ -41,7 +42,10 @@ def canonical_records(
     unit = maps / peaks.clamp_min(torch.finfo(maps.dtype).tiny)[..., None, None]
     unit = unit * (unit >= floor)
     centers = hk.locate_teacher(maps, refine="dark")
-    windows = hk.crop(unit, (centers + 0.5).floor(), window=(patch, patch), border="zeros")
+    # Padded, so that a patch is 0 beyond the map.
+    reach = patch // 2
+    padded = F.pad(unit, (reach, reach, reach, reach))
+    windows = hk.crop(padded, (centers + 0.5).floor() + reach, window=(patch, patch))
     return {
         "to_cells": np.asarray(to_cells, dtype=np.float64),
         "centers": centers.numpy(),
@@ -107,8 +111,7 @@ def targets_in_view(
     last = stored.centers.new_tensor([columns - 1, rows - 1])
     rounded = (stored.centers + 0.5).floor()
     seen = ((rounded >= 0) & (rounded <= last)).all(dim=-1)
-    centers = rounded if options.refine == Refine.NONE else stored.centers
-    centers = torch.minimum(centers.clamp_min(0), last)
+    centers = torch.minimum(rounded.clamp_min(0), last)
     grid = stored.centers.new_empty(()).expand(batch, joints, rows, columns)
     where = place(centers, (options.rows, options.columns), grid, options.sampling, options.border)
     y = where.rows.tap + where.rows.fraction

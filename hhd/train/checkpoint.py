@@ -24,7 +24,6 @@ FIELDS: dict[str, Any] = {
     "rng": list,
     "precision": str,
     "step": int,
-    "hhd_weight": int | float,
     "train_seconds": int | float,
 }
 

@@ -36,7 +36,6 @@ from hhd.train.step_parts import (
     exchange_later,
     leave_processes,
     maps_of,
-    match_gradients,
     step_totals,
 )
 
@@ -128,8 +127,6 @@ def train_step(run: Run, batch: dict[str, Tensor], clock: Clock) -> Terms:
             with autocast(device, run.precision):
                 logits = maps_of(run, images[part :: recipe.accumulate])
             clock.lap("forward")
-            if run.step == 0 and part == 0 and recipe.match_gradients:
-                match_gradients(run, logits, mine, totals)
             loss, terms = run.criterion(logits, mine, totals)
             check_loss(run, loss, terms)
             clock.lap("loss")

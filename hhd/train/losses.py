@@ -132,7 +132,7 @@ class CoordinateLoss:
         self, logits: Tensor, batch: Batch, totals: Totals | None = None
     ) -> tuple[Tensor, Terms]:
         recipe = self.recipe
-        coords, _ = hk.soft_argmax(logits, beta=recipe.beta, window=recipe.coordinate_window)
+        coords, _ = hk.soft_argmax(logits, beta=recipe.beta)
         offset = coords - batch["coords"]
         if recipe.coordinate_loss == "l1":
             distance = offset.abs() / recipe.sigma
@@ -225,13 +225,26 @@ def teacher_weights(recipe: Recipe, batch: Batch, places: Tensor, heights: Tenso
         away = torch.linalg.vector_norm(places - batch["coords"], dim=-1)
         taught &= (away <= recipe.teacher_reach * recipe.sigma) | (batch["weight"] == 0)
     weight = taught.to(torch.float32)
-    if recipe.teacher_weighting == "confidence":
-        sure = heights.clamp(max=1)
-        if recipe.teacher == "labels":
-            # Their Gaussians peak a little lower between cells.
-            sure = torch.where(batch["weight"] > 0, 1, sure)
-        weight = weight * sure
     return weight * batch["importance"][:, None] if "importance" in batch else weight
+
+
+def criterion_of(recipe: Recipe) -> hk.IntegralHHDLoss:
+    """The fused loss of a recipe that distils by the published form or the windowed KL."""
+    window, hhd_weight = recipe.distillation()
+    if recipe.loss == "kl":
+        return hk.IntegralHHDLoss(
+            recipe.beta,
+            recipe.coordinate_loss,
+            coordinate_unit=recipe.sigma if recipe.coordinate_loss == "l1" else "map",
+            window=window,
+            coordinate_weight=recipe.coordinate_weight,
+            hhd_weight=hhd_weight,
+            **recipe.windows(),
+        )
+    published = hk.IntegralHHDLoss.published(
+        recipe.beta, window, coordinate_weight=recipe.coordinate_weight, hhd_weight=hhd_weight
+    )
+    return replace(published, **recipe.windows())
 
 
 class DistillationLoss:
@@ -239,38 +252,11 @@ class DistillationLoss:
 
     def __init__(self, recipe: Recipe, size: tuple[int, int]) -> None:
         self.recipe = recipe
-        local = recipe.coordinate_window is not None
-        self.local_coordinates = CoordinateLoss(recipe, size) if local else None
-        self.window, self.hhd_weight = recipe.distillation()
+        self.criterion = criterion_of(recipe)
         # The published loss is divided by numbers of joints, which all parts have alike.
         self.weighted: tuple[str, ...] = (
             () if recipe.loss == "published" else ("weight", "teacher_weight")
         )
-        self.set_weight(self.hhd_weight)
-
-    def set_weight(self, hhd_weight: float) -> None:
-        """Replace the weight of the HHD term."""
-        whole = 0.0 if self.local_coordinates else self.recipe.coordinate_weight
-        self.criterion = self._criterion(whole, hhd_weight)
-
-    def _criterion(self, coordinate_weight: float, hhd_weight: float) -> hk.IntegralHHDLoss:
-        recipe = self.recipe
-        window = (self.window, self.window)
-        if recipe.loss == "kl":
-            unit = recipe.sigma if recipe.coordinate_loss == "l1" else "map"
-            return hk.IntegralHHDLoss(
-                recipe.beta,
-                recipe.coordinate_loss,
-                coordinate_unit=unit,
-                window=window,
-                coordinate_weight=coordinate_weight,
-                hhd_weight=hhd_weight,
-                **recipe.windows(),
-            )
-        published = hk.IntegralHHDLoss.published(
-            recipe.beta, window, coordinate_weight=coordinate_weight, hhd_weight=hhd_weight
-        )
-        return replace(published, **recipe.windows())
 
     def targets(self, maps: Tensor) -> hk.TeacherTargets:
         """What the loss needs of a teacher's maps."""
@@ -292,19 +278,7 @@ class DistillationLoss:
     def __call__(
         self, logits: Tensor, batch: Batch, totals: Totals | None = None
     ) -> tuple[Tensor, Terms]:
-        joint = self._joint(self.criterion, logits, batch, totals)
-        if self.local_coordinates is not None:
-            loss, terms = self.local_coordinates(logits, batch, totals)
-            return joint.loss + loss, {**terms, "hhd": joint.hhd_loss}
-        return joint.loss, {"coordinate": joint.coordinate_loss, "hhd": joint.hhd_loss}
-
-    def _joint(
-        self,
-        criterion: hk.IntegralHHDLoss,
-        logits: Tensor,
-        batch: Batch,
-        totals: Totals | None = None,
-    ) -> hk.JointLoss:
+        criterion = self.criterion
         targets = hk.TeacherTargets(batch["centers"], batch["windows"], batch["confidence"])
         weight, teacher_weight = batch["weight"], batch["teacher_weight"]
         if totals and self.weighted:
@@ -313,26 +287,7 @@ class DistillationLoss:
             weight = weight * (weight.numel() * _inverse(totals["weight"]))
             teacher_weight = teacher_weight * (len(weight) * _inverse(totals["teacher_weight"]))
         joint: hk.JointLoss = criterion(logits, targets, batch["coords"], weight, teacher_weight)
-        return joint
-
-    def gradient_norms(self, logits: Tensor, batch: Batch, totals: Totals | None) -> Tensor:
-        """Squared norms [2] of the two terms' gradients at the logits, at a weight of 1 each."""
-        squares = []
-        for weights in ((self.recipe.coordinate_weight, 0.0), (0.0, 1.0)):
-            leaf = logits.detach().requires_grad_()
-            loss = self._joint(self._criterion(*weights), leaf, batch, totals).loss
-            (gradient,) = torch.autograd.grad(loss, leaf)
-            squares.append(gradient.float().square().sum())
-        return torch.stack(squares)
-
-    def match_gradients(self, squares: Tensor) -> float:
-        """Set the HHD term's weight by gradient norms, see the recipe's ``match_gradients``."""
-        coordinate, distillation = squares.sqrt().tolist()
-        if not distillation > 0:
-            raise ValueError("match_gradients: the distillation has no gradient in the first batch")
-        weight = self.hhd_weight * coordinate / distillation
-        self.set_weight(weight)
-        return weight
+        return joint.loss, {"coordinate": joint.coordinate_loss, "hhd": joint.hhd_loss}
 
 
 def _total(totals: Totals | None, name: str) -> Tensor | None:

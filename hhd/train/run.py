@@ -52,7 +52,6 @@ class Run:
     (HRNet); the two need not weigh the same, and in crowdpose14 they do not."""
     precision: str = ""
     """Of the forward pass; empty until it is chosen."""
-    hhd_weight: float = 0.0
     step: int = 0
     """Steps done."""
     seconds: float = 0.0

@@ -74,7 +74,6 @@ def set_up(recipe: Recipe, console: Console, processes: Processes) -> Run:
         joint_weights=(
             torch.tensor(skeleton.joint_weights, device=device) if recipe.joint_weights else None
         ),
-        hhd_weight=recipe.distillation()[1],
     )
 
 

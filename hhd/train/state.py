@@ -9,7 +9,6 @@ import torch
 from hhd.console import say
 from hhd.models.digest import first_not_finite
 from hhd.train.checkpoint import load_checkpoint, save_checkpoint
-from hhd.train.losses import DistillationLoss
 from hhd.train.precision import build_scaler
 from hhd.train.resume import check_same_inputs, check_same_run, checkpoint_path, input_digests
 from hhd.train.run import Run
@@ -39,7 +38,6 @@ def save(run: Run, inputs: dict[str, str]) -> None:
         "rng": generators,
         "step": run.step,
         "precision": run.precision,
-        "hhd_weight": run.hhd_weight,
         "train_seconds": run.seconds,
     }
     save_checkpoint(checkpoint_path(run.recipe), state)
@@ -79,10 +77,7 @@ def _restore(run: Run, state: dict[str, Any]) -> None:
         run.average.load_state_dict(state["average"])
     run.scaler = build_scaler(state["precision"], run.processes.device)
     run.scaler.load_state_dict(state["scaler"])
-    run.step, run.seconds = state["step"], state["train_seconds"]
-    run.precision, run.hhd_weight = state["precision"], state["hhd_weight"]
-    if isinstance(run.criterion, DistillationLoss):
-        run.criterion.set_weight(run.hhd_weight)
+    run.step, run.seconds, run.precision = state["step"], state["train_seconds"], state["precision"]
     if len(state["rng"]) == run.processes.world:
         torch.set_rng_state(state["rng"][run.processes.rank])
     else:

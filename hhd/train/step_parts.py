@@ -1,4 +1,4 @@
-"""What a step does beside forward, loss, backward: sums over its parts, checks, matched norms."""
+"""What a step does beside forward, loss, backward: sums over its parts, checks."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
-from hhd.console import say
-from hhd.train.losses import DistillationLoss, Terms, Totals
+from hhd.train.losses import Terms, Totals
 from hhd.train.run import Run
 
 
@@ -36,16 +35,6 @@ def leave_processes(run: Run) -> None:
     the group it would wait for gloo's threads, which may wait for Python."""
     run.network = run.model
     gc.collect()
-
-
-def match_gradients(
-    run: Run, logits: Tensor, batch: dict[str, Tensor], totals: Totals | None
-) -> None:
-    """Set the distillation's weight at the first step, see the recipe's ``match_gradients``."""
-    assert isinstance(run.criterion, DistillationLoss)
-    squares = run.processes.sum(run.criterion.gradient_norms(logits, batch, totals))
-    run.hhd_weight = run.criterion.match_gradients(squares)
-    say(run.console, f"distillation weight {run.hhd_weight:.4g} by the first step's gradient norms")
 
 
 def maps_of(run: Run, images: Tensor) -> Tensor:

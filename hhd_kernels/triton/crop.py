@@ -10,36 +10,13 @@ from hhd_kernels.triton.locate import load_point
 from hhd_kernels.triton.maps import at, joints_of_program, open_map, pixels_of, tiles, write
 from hhd_kernels.triton.window import (
     NEAREST,
-    SKIP,
     adjoint,
     axis_at,
     cell_tile,
-    emptied,
     in_window,
-    leaves,
     pixel_of,
     source_of,
 )
-
-
-@triton.jit
-def window_at(
-    x,
-    y,
-    height,
-    width,
-    exists,
-    N: tl.constexpr,
-    M: tl.constexpr,
-    SAMPLING: tl.constexpr,
-    BORDER: tl.constexpr,
-):
-    """Both axes of the windows around (x, y), without a cell where the border says `skip`."""
-    rows, columns = axis_at(y, N, height, SAMPLING), axis_at(x, M, width, SAMPLING)
-    if BORDER == SKIP:
-        stays = (leaves(rows, N) | leaves(columns, M)) == 0
-        rows, columns = emptied(rows, stays & exists), emptied(columns, stays & exists)
-    return rows, columns
 
 
 @triton.jit
@@ -64,7 +41,8 @@ def crop_kernel(
     # Only the windows' pixels are read.
     m = open_map(maps, b, k, exists, height, width, 1, 1, False, A)
     x, y = load_point(centers, b, k, exists, A)
-    rows, columns = window_at(x, y, height, width, exists, CELLS_Y, CELLS_X, SAMPLING, BORDER)
+    rows = axis_at(y, CELLS_Y, height, SAMPLING)
+    columns = axis_at(x, CELLS_X, width, SAMPLING)
     for tile in range(((CELLS_Y + P - 1) // P) * ((CELLS_X + Q - 1) // Q)):
         n, c = cell_tile(tile, CELLS_Y, CELLS_X, P, Q)
         from_y, in_y = source_of(rows, n, CELLS_Y, SAMPLING, BORDER)
@@ -103,7 +81,8 @@ def crop_backward_kernel(
     b, k, exists = joints_of_program(instances, joints, G)
     m = open_map(out, b, k, exists, height, width, ROWS, COLUMNS, False, A)
     x, y = load_point(centers, b, k, exists, A)
-    rows, columns = window_at(x, y, height, width, exists, CELLS_Y, CELLS_X, SAMPLING, BORDER)
+    rows = axis_at(y, CELLS_Y, height, SAMPLING)
+    columns = axis_at(x, CELLS_X, width, SAMPLING)
     for tile in range(tiles(m, WHOLE)):
         i, j, mask = pixels_of(m, tile, WHOLE)
         outside = in_window(rows, columns, i, j, SAMPLING) == 0

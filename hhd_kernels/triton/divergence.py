@@ -38,7 +38,6 @@ from hhd_kernels.triton.maps import (
 from hhd_kernels.triton.teacher_targets import divisor_of, normalized_cell
 from hhd_kernels.triton.window import (
     NEAREST,
-    ZEROS,
     cell_tile,
     folded,
     in_window,
@@ -336,7 +335,7 @@ def window_part(
 def readers_of(a, n, N: tl.constexpr, SAMPLING: tl.constexpr, BORDER: tl.constexpr):
     """How many cells take the value at cell n's position."""
     count = tl.zeros((n + a.start).shape, a.fraction.dtype)
-    for MIRRORED in tl.static_range(1 if BORDER == ZEROS else 2):
+    for MIRRORED in tl.static_range(2):
         _, reads = reader_of(a, n, MIRRORED, N, SAMPLING, BORDER)
         count += reads.to(a.fraction.dtype)
     return count

@@ -25,7 +25,7 @@ from hhd_kernels.triton.maps import (
     open_map,
     softmax_of,
 )
-from hhd_kernels.triton.window import SKIP, axis_at, emptied, leaves
+from hhd_kernels.triton.window import axis_at, emptied
 
 NO_COORDINATES = tl.constexpr(int(CoordinateLoss.NONE))
 L1_LOSS = tl.constexpr(int(CoordinateLoss.L1))
@@ -151,14 +151,9 @@ def joint_loss_kernel(
     w_hhd += tl.where(active, (t_x - t_x) + (t_y - t_y), 0.0)
     scale = load_scale(hhd_weight, teacher_weight_sum, grad_scale, rate) * w_hhd
     origin = at(windows, b, k)
-    if BORDER == SKIP or DIVERGENCE == KL:
+    if DIVERGENCE == KL:
         t_rows = axis_at(t_y, CELLS_Y, height, SAMPLING)
         t_columns = axis_at(t_x, CELLS_X, width, SAMPLING)
-    if BORDER == SKIP:
-        off = leaves(rows, CELLS_Y) | leaves(columns, CELLS_X)
-        off |= leaves(t_rows, CELLS_Y) | leaves(t_columns, CELLS_X)
-        active &= off == 0
-    if DIVERGENCE == KL:
         held, rest = kl_teacher(
             windows, origin, t_rows, t_columns, active, CELLS_Y, CELLS_X, P, Q, A
         )

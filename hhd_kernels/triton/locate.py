@@ -51,21 +51,10 @@ def store_point(view, b, k, x, y, exists):
 
 
 @triton.jit
-def teacher_center(
-    m, top, is_nan, REFINE: tl.constexpr, TAPS: tl.constexpr, P: tl.constexpr, WHOLE: tl.constexpr
-):
-    """The peak, refined if asked; (0, 0) in a map with NaN."""
-    peak_y, peak_x = peak_of(m, top, WHOLE)
-    peak_y, peak_x = tl.where(is_nan, 0, peak_y), tl.where(is_nan, 0, peak_x)
-    y, x = peak_y.to(m.pixels.dtype), peak_x.to(m.pixels.dtype)
-    if REFINE == DARK:
-        step_y, step_x = newton_step(m, top, peak_y, peak_x, TAPS, P, WHOLE)
-        interior = (peak_x > 1) & (peak_x < m.width - 2) & (peak_y > 1) & (peak_y < m.height - 2)
-        finite = (step_y - step_y == 0) & (step_x - step_x == 0)
-        moves = interior & finite & (top > 0) & (is_nan == 0)
-        y = tl.where(moves, clamp(y - step_y, 0.0, m.height - 1), y)
-        x = tl.where(moves, clamp(x - step_x, 0.0, m.width - 1), x)
-    return x, y
+def teacher_peak(m, top, is_nan, WHOLE: tl.constexpr):
+    """Row and column of the peak; 0, 0 in a map with NaN."""
+    y, x = peak_of(m, top, WHOLE)
+    return tl.where(is_nan, 0, y), tl.where(is_nan, 0, x)
 
 
 @triton.jit
@@ -268,7 +257,16 @@ def locate_teacher_kernel(
     b, k, exists = joints_of_program(instances, joints, G)
     m = open_map(maps, b, k, exists, height, width, ROWS, COLUMNS, WHOLE, A)
     top = maximum_of(m, WHOLE)
-    x, y = teacher_center(m, top, has_nan(m, WHOLE), REFINE, TAPS, BLUR, WHOLE)
+    is_nan = has_nan(m, WHOLE)
+    peak_y, peak_x = teacher_peak(m, top, is_nan, WHOLE)
+    y, x = peak_y.to(A), peak_x.to(A)
+    if REFINE == DARK:
+        step_y, step_x = newton_step(m, top, peak_y, peak_x, TAPS, BLUR, WHOLE)
+        interior = (peak_x > 1) & (peak_x < width - 2) & (peak_y > 1) & (peak_y < height - 2)
+        finite = (step_y - step_y == 0) & (step_x - step_x == 0)
+        moves = interior & finite & (top > 0) & (is_nan == 0)
+        y = tl.where(moves, clamp(y - step_y, 0.0, height - 1), y)
+        x = tl.where(moves, clamp(x - step_x, 0.0, width - 1), x)
     store_point(centers, b, k, x, y, exists)
 
 
@@ -304,11 +302,6 @@ def locate_student_kernel(
     store_point(centers, b, k, s_x, s_y, exists)
 
 
-def blur(refine: int, taps: int) -> dict[str, int]:
-    """The kernels' options of the refinement."""
-    return {"REFINE": refine, "TAPS": taps, "BLUR": triton.next_power_of_2(taps + 4)}
-
-
 def locate_teacher(heatmaps: Tensor, refine: int, blur_kernel: int) -> Tensor:
     """See `hhd_kernels.locate_teacher`."""
     centers = heatmaps.new_empty((*heatmaps.shape[:2], 2), dtype=accumulator(heatmaps))
@@ -320,7 +313,9 @@ def locate_teacher(heatmaps: Tensor, refine: int, blur_kernel: int) -> Tensor:
         launch.view(heatmaps),
         launch.view(centers),
         *heatmaps.shape,
-        **blur(refine, blur_kernel),
+        REFINE=refine,
+        TAPS=blur_kernel,
+        BLUR=triton.next_power_of_2(blur_kernel + 4),
         **block,
     )
     return centers

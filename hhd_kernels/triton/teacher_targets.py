@@ -6,8 +6,7 @@ from torch import Tensor
 
 from hhd_kernels.normalize import accumulator
 from hhd_kernels.triton import launch
-from hhd_kernels.triton.crop import window_at
-from hhd_kernels.triton.locate import blur, store_point, teacher_center
+from hhd_kernels.triton.locate import store_point, teacher_peak
 from hhd_kernels.triton.maps import (
     L1_POSITIVE,
     NONE,
@@ -23,7 +22,7 @@ from hhd_kernels.triton.maps import (
     softmax_of,
     write,
 )
-from hhd_kernels.triton.window import NEAREST, cell_tile, pixel_of, source_of
+from hhd_kernels.triton.window import NEAREST, axis_at, cell_tile, pixel_of, source_of
 
 
 @triton.jit
@@ -79,9 +78,6 @@ def teacher_targets_kernel(
     width,
     eps: tl.float64,
     KIND: tl.constexpr,
-    REFINE: tl.constexpr,
-    TAPS: tl.constexpr,
-    BLUR: tl.constexpr,
     CELLS_Y: tl.constexpr,
     CELLS_X: tl.constexpr,
     P: tl.constexpr,
@@ -97,13 +93,15 @@ def teacher_targets_kernel(
     b, k, exists = joints_of_program(instances, joints, G)
     m = open_map(heatmaps, b, k, exists, height, width, ROWS, COLUMNS, WHOLE, A)
     top, is_nan = maximum_of(m, WHOLE), has_nan(m, WHOLE)
-    x, y = teacher_center(m, top, is_nan, REFINE, TAPS, BLUR, WHOLE)
+    peak_y, peak_x = teacher_peak(m, top, is_nan, WHOLE)
+    y, x = peak_y.to(A), peak_x.to(A)
     store_point(centers, b, k, x, y, exists)
     tl.store(at(confidence, b, k), tl.where(is_nan, float("nan"), top), mask=exists)
 
     one = number(1.0, m.pixels)
     divisor, _ = divisor_of(m, top, one, number(eps, one), KIND, WHOLE)
-    rows, columns = window_at(x, y, height, width, exists, CELLS_Y, CELLS_X, SAMPLING, BORDER)
+    rows = axis_at(y, CELLS_Y, height, SAMPLING)
+    columns = axis_at(x, CELLS_X, width, SAMPLING)
     for tile in range(((CELLS_Y + P - 1) // P) * ((CELLS_X + Q - 1) // Q)):
         n, c = cell_tile(tile, CELLS_Y, CELLS_X, P, Q)
         from_y, in_y = source_of(rows, n, CELLS_Y, SAMPLING, BORDER)
@@ -119,8 +117,6 @@ def teacher_targets(
     window_h: int,
     window_w: int,
     normalize: int,
-    refine: int,
-    blur_kernel: int,
     sampling: int,
     border: int,
     eps: float,
@@ -142,7 +138,6 @@ def teacher_targets(
         *heatmaps.shape,
         eps,
         KIND=normalize,
-        **blur(refine, blur_kernel),
         **launch.cells(window_h, window_w),
         SAMPLING=sampling,
         BORDER=border,

@@ -14,8 +14,6 @@ from hhd_kernels.options import Border, Sampling
 from hhd_kernels.triton.maps import in_box, read
 
 NEAREST = tl.constexpr(int(Sampling.NEAREST))
-ZEROS = tl.constexpr(int(Border.ZEROS))
-SKIP = tl.constexpr(int(Border.SKIP))
 MIRROR_PUBLISHED = tl.constexpr(int(Border.MIRROR_PUBLISHED))
 
 
@@ -60,12 +58,6 @@ def emptied(a, keep):
 
 
 @triton.jit
-def leaves(a, N: tl.constexpr):
-    """Whether a cell is off the map."""
-    return (a.low > 0) | (a.high < N)
-
-
-@triton.jit
 def is_inside(a, n):
     """Whether cell n is on the map."""
     return (n >= a.low) & (n < a.high)
@@ -84,12 +76,8 @@ def takes_mirror(a, n, N: tl.constexpr, SAMPLING: tl.constexpr, BORDER: tl.const
 @triton.jit
 def source_of(a, n, N: tl.constexpr, SAMPLING: tl.constexpr, BORDER: tl.constexpr):
     """The cell on the map whose value cell n takes, and whether there is one."""
-    inside = is_inside(a, n)
-    if BORDER == ZEROS:
-        return n, inside
-    else:
-        mirrored = takes_mirror(a, n, N, SAMPLING, BORDER)
-        return tl.where(mirrored, N - 1 - n, n), inside | mirrored
+    mirrored = takes_mirror(a, n, N, SAMPLING, BORDER)
+    return tl.where(mirrored, N - 1 - n, n), is_inside(a, n) | mirrored
 
 
 @triton.jit
@@ -146,7 +134,7 @@ def readings_of(a, p, N: tl.constexpr, SAMPLING: tl.constexpr, BORDER: tl.conste
     """How often all cells together, mirrored ones included, read pixel start + p."""
     readings = tl.zeros((p + a.start).shape, a.fraction.dtype)
     for TAP in tl.static_range(1 if SAMPLING == NEAREST else 2):
-        for MIRRORED in tl.static_range(1 if BORDER == ZEROS else 2):
+        for MIRRORED in tl.static_range(2):
             _, reads = reader_of(a, p - TAP, MIRRORED, N, SAMPLING, BORDER)
             reads &= is_inside(a, p - TAP)
             readings += tl.where(reads, tap_weight(a, TAP), 0.0)
@@ -188,8 +176,8 @@ def folded(
     """The sum of a stored window's cells that take their value at position (n, c) of the map."""
     here = is_inside(y, n) & is_inside(x, c) & exists
     result = tl.zeros(here.shape, A)
-    for MIRRORED_Y in tl.static_range(1 if BORDER == ZEROS else 2):
-        for MIRRORED_X in tl.static_range(1 if BORDER == ZEROS else 2):
+    for MIRRORED_Y in tl.static_range(2):
+        for MIRRORED_X in tl.static_range(2):
             cell_y, in_y = reader_of(y, n, MIRRORED_Y, N, SAMPLING, BORDER)
             cell_x, in_x = reader_of(x, c, MIRRORED_X, M, SAMPLING, BORDER)
             cell = load_cells(view, origin, cell_y, cell_x, here & in_y & in_x, A)

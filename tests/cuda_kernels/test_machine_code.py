@@ -10,6 +10,7 @@ STAGED = {"LDG", "LDGSTS", "LDS"}
 WIDE = {
     "held_joint_loss_kernel": {"LDG", "LDS", "STS", "STG"},
     "joint_loss_kernel": STAGED | {"STS", "STG"},
+    "held_teacher_targets_kernel": {"LDG", "STS"},
     "soft_argmax_kernel": STAGED,
     "soft_argmax_backward_kernel": STAGED | {"STS", "STG"},
     "normalize_kernel": STAGED | {"STS", "STG"},

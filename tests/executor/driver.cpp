@@ -125,9 +125,8 @@ HHD_EXPORT const char* hhd_crop_backward(const View* grad, const View* centers, 
 HHD_EXPORT const char* hhd_teacher_targets(const View* maps, const View* centers,
                                            const View* windows, const View* confidence,
                                            const hhd::Window* window, int64_t normalize,
-                                           int64_t refine, int64_t blur_kernel, double eps) {
-  const hhd::TargetsArgs args{*window, static_cast<hhd::Normalize>(normalize),
-                              static_cast<hhd::Refine>(refine), blur_kernel, eps};
+                                           double eps) {
+  const hhd::TargetsArgs args{*window, static_cast<hhd::Normalize>(normalize), eps};
   return attempt(
       [&] { cuda::teacher_targets(*maps, *centers, *windows, *confidence, args, nullptr); });
 }

@@ -57,10 +57,11 @@ def many(kernels: Kernels) -> None:
 
 def everyday(kernels: Kernels) -> None:
     """Maps that registers hold, by one warp and by several."""
-    points = itertools.product([(2, 3, 8, 16), (1, 4, 43, 48)], cases.DTYPES, BORDERS)
+    points = itertools.product([(2, 3, 8, 16), (1, 4, 43, 48)], cases.DTYPES, 2 * BORDERS)
     for seed, (shape, dtype, border) in enumerate(points):
         at = cases.Setting(seed, shape, dtype, "contiguous")
         joint_loss(kernels, at, ("kl", "softmax", "peak", "nearest", border))
+        ops.teacher_targets(kernels, at, ("l1_positive", "nearest"))
 
 
 def refuse(kernels: Kernels) -> None:
@@ -95,7 +96,7 @@ def main(library: Path) -> None:
         seconds = time.perf_counter() - start
         print(f"{name}: {kernels.calls} calls, {seconds:.1f} s", flush=True)
 
-    for at, form in zip(cases.some(len(FORMS), SHAPES), FORMS, strict=True):
+    for at, form in zip(cases.some(2 * len(FORMS), SHAPES), 2 * FORMS, strict=True):
         attempt(joint_loss, kernels, at, form)
     report(joint_loss.__name__)
     for once in (many, everyday, dark, refuse):

@@ -11,7 +11,7 @@ import torch
 
 import hhd_kernels as hk
 from executor.calls import SMALL
-from executor.library import LIMIT, RANDOM, WARP, Library
+from executor.library import LIMIT, RANDOM, Library
 from executor.pairwise import pairwise
 from executor.torch_ops import installed
 from kernels import (
@@ -25,7 +25,6 @@ from kernels import (
     test_soft_argmax,
     test_teacher_targets,
 )
-from kernels.calls import targets_of
 from kernels.samples import (
     BORDERS,
     COORDINATE_LOSSES,
@@ -127,38 +126,6 @@ def test_any_call(library: Library, test: Any, case: dict[str, Any]) -> None:
     library.limit = arguments.pop("limit")
     library.order(RANDOM, 1)
     test.hypothesis.inner_test("cpu", **arguments)
-
-
-# A flat map whose mass moves centres far, and which of these windows then leave it.
-LOW = -6.3
-CENTERS = [[30.0, 20.0], [3.0, 20.0], [0.0, 20.0], [18.0, 20.0]]
-LEAVE = {"published": [0, 2], "debiased": [1, 2]}
-
-
-@pytest.mark.parametrize("limit", [LIMIT, SMALL])
-@pytest.mark.parametrize("locate", list(LEAVE))
-@pytest.mark.parametrize(("divergence", "kind"), [("kl", "softmax"), ("sse", "l2")])
-def test_skipped(library: Library, divergence: str, kind: str, locate: str, limit: int) -> None:
-    """The warps of a map agree on whether its window leaves it, the teacher's or the student's."""
-    library.limit = limit
-    library.reset_order()
-    setup = loss_setup(0, (1, 4, 40, 37), (5, 4), style="normal", scale=0.1, weighted=False)
-    setup = setup._replace(logits=setup.logits + LOW, centers=torch.tensor([CENTERS]))
-    logits, options = setup.logits.requires_grad_(), {"border": "skip", "divergence": divergence}
-    loss = hk.hhd_loss(logits, targets_of(setup), normalize=kind, locate=locate, **options)
-    (grad,) = torch.autograd.grad(loss, logits)
-    (threads,) = (run.threads for run in library.traffic() if "joint_loss_kernel" in run.kernel)
-    assert threads > WARP
-    assert [k for k in range(len(CENTERS)) if not grad[0, k].any()] == LEAVE[locate]
-    test_hhd_loss.check("cpu", setup, (divergence, kind, locate), border="skip")
-
-
-@pytest.mark.parametrize("side", ["student", "teacher"])
-@pytest.mark.parametrize("form", HHD_FORMS, ids="-".join)
-def test_nan_in_a_skipped_joint(library: Library, form: tuple[str, str, str], side: str) -> None:
-    library.limit = LIMIT
-    library.reset_order()
-    test_contract_edges.test_nan_in_a_skipped_joint_is_not_read("cpu", form, side)
 
 
 @pytest.mark.parametrize("limit", [LIMIT, SMALL])

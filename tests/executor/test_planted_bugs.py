@@ -30,7 +30,7 @@ L2, SOFTMAX, L1_POSITIVE = 2, 3, 4
 SSE, KL = 0, 1
 PEAK, PUBLISHED, DEBIASED = 0, 1, 2
 BILINEAR = 1
-MIRROR, SKIP = 0, 2
+MIRROR = 0
 DARK = 1
 SOURCES = build.ROOT / "csrc" / "cuda"
 CALLED = {
@@ -77,11 +77,6 @@ def bodies(
         partial(loss, SOFTMAX, KL, PEAK, 0, MIRROR, half + 1),  # a map in registers, if it may be
         partial(loss, L2, SSE, PUBLISHED, 0, MIRROR, half + 1),
         partial(loss, SOFTMAX, KL, PUBLISHED, 0, MIRROR, bfloat16),  # some joints do not distil
-        *(
-            partial(loss, kind, divergence, locate, 0, SKIP, half + 1)
-            for kind, divergence in [(SOFTMAX, KL), (L2, SSE)]
-            for locate in [PUBLISHED, DEBIASED]
-        ),
         partial(ops.soft_argmax, maps, 2.0, 0),
         partial(ops.soft_argmax, maps, 2.0, 5),
         partial(ops.soft_argmax_backward, centers, maps, 2.0, 0),
@@ -90,7 +85,8 @@ def bodies(
         partial(ops.normalize_backward, maps, maps, SOFTMAX, 1.0, 1e-6),
         partial(ops.crop, maps, centers, 5, 4, BILINEAR, 0),
         partial(ops.crop_backward, setup.windows, maps, centers, BILINEAR, 0),
-        partial(ops.teacher_targets, maps, 5, 4, L1_POSITIVE, DARK, 5, BILINEAR, 0, 1e-6),
+        partial(ops.teacher_targets, maps, 5, 4, L1_POSITIVE, BILINEAR, 0, 1e-6),
+        partial(ops.teacher_targets, maps, 5, 4, L1_POSITIVE, 0, 0, 1e-6),
         partial(ops.locate_teacher, maps, DARK, 5),
         partial(ops.locate_student, maps, centers, DEBIASED, 2.0, 5, 4),
         partial(ops.loss_backward, maps, number, maps),

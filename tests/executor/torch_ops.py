@@ -126,8 +126,6 @@ class Ops:
         rows: int,
         columns: int,
         normalize: int,
-        refine: int,
-        blur_kernel: int,
         sampling: int,
         border: int,
         eps: float,
@@ -139,8 +137,7 @@ class Ops:
             "confidence": _poisoned(heatmaps, *joints),
         }
         window = Window(rows, columns, sampling, border)
-        options = (window, normalize, refine, blur_kernel, eps)
-        self._maps("teacher_targets", {"heatmaps": heatmaps}, out, *options)
+        self._maps("teacher_targets", {"heatmaps": heatmaps}, out, window, normalize, eps)
         return tuple(out.values())
 
     def hhd_loss(

@@ -169,6 +169,18 @@ def test_the_page_is_what_the_results_make():
     assert not re.search(r"\{\w*\}", text)
 
 
+def test_every_result_is_of_a_row_that_is_there_or_deleted():
+    there = {row.name for stage in STAGES for row in rows_of(stage)} | {"shipped"}
+    deleted = {gone.row: gone for gone in rows.DELETED}
+    assert not there & set(deleted)
+    assert {gone.beside for gone in deleted.values()} <= there
+    found = report.read_results(RESULTS)
+    assert set(found) <= there | set(deleted)
+    for name in set(found) & set(deleted):
+        for result in found[name]:
+            assert result["environment"]["commit"].startswith(deleted[name].commit)
+
+
 def test_every_result_has_its_environment_and_pictures():
     for path in RESULTS.glob("*.json"):
         found = read_result(path)

@@ -30,7 +30,7 @@ def test_shipped_recipes_parse(name):
 def test_students_and_baselines_differ_in_their_loss_alone(data):
     losses = ("published", "hhd", "ipr", "dsnt", "kd_mse", "kd_kl")
     recipes = [load_recipe(f"{data}_litehrnet18_{loss}").as_dict() for loss in losses]
-    free = {"loss", "window", "hhd_weight", "match_gradients", "teacher", "output", "decode"}
+    free = {"loss", "window", "hhd_weight", "teacher", "output", "decode"}
     free |= {"teacher_gate", "teacher_floor", "beta", "coordinate_loss", "flip_test"}
     for key in set(recipes[0]) - free:
         assert all(recipe[key] == recipes[0][key] for recipe in recipes), key
@@ -74,7 +74,7 @@ def test_the_learning_rate_of_mmengine():
 
 
 def test_the_students_of_lspet_differ_in_their_loss_alone():
-    free = {"loss", "window", "hhd_weight", "match_gradients", "teacher", "output", "decode"}
+    free = {"loss", "window", "hhd_weight", "teacher", "output", "decode"}
     free |= {"teacher_gate", "teacher_floor"}
     recipes = [load_recipe(f"lspet_{name}").as_dict() for name in ("integral", "published", "kl")]
     for key in set(recipes[0]) - free:
@@ -157,7 +157,6 @@ def test_help_names_every_field(capsys):
         ("loss: kd_kl", "loss is kd_kl, which needs teacher"),
         ("val_detections: d.json", "coco_ap is false; .* nothing to evaluate"),
         ("val_detections: d.json\nmpii_truth: t.mat", "PCKh is of annotated persons"),
-        ("match_gradients: true", "match_gradients is true, but loss is none; it takes"),
     ],
 )
 def test_what_the_schema_does_not_take(tmp_path, content, message):

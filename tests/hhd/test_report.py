@@ -42,7 +42,7 @@ def trained(tmp_path_factory) -> Kites:
     kites.skeleton_file.write_text(text)
     options = {
         "kl": ["--loss=kl", "--teacher=labels", "--teacher_gate=0"],
-        "plain": ["--loss=none", "--teacher=null", "--match_gradients=false"],
+        "plain": ["--loss=none", "--teacher=null"],
     }
     for name, words in options.items():
         out = f"--output={kites.folder / name}"
@@ -94,7 +94,7 @@ def test_the_page_is_complete_in_itself(page):
     assert "url(http" not in page
     assert not {"link", "iframe", "object", "base", "form"} & set(tags.tags)
     text = " ".join(tags.texts)
-    for part in ("PCK@0.2", "left", "right", "bottom", "match_gradients", "torch", "processes"):
+    for part in ("PCK@0.2", "left", "right", "bottom", "teacher_gate", "torch", "processes"):
         assert part in text
     for mark in ("label", "predicted place", "teacher's peak", "window of the distillation"):
         assert mark in page.partition("marked are")[2][:200].replace("&#39;", "'")
@@ -238,7 +238,7 @@ def test_what_is_not_there_is_said(trained, tmp_path):
     page = report([run])
     assert "the run has not ended" in page
     assert "there is no model.safetensors" in page
-    assert "match_gradients" in page  # of the checkpoint's recipe
+    assert "teacher_gate" in page  # of the checkpoint's recipe
     assert "<svg" in page
     (run / "checkpoint.pt").unlink()
     (run / "log.jsonl").write_text("")

@@ -51,7 +51,7 @@ def state() -> dict:
         "recipe": {"lr": 0.1}, "inputs": {}, "schedule": {"last_epoch": 7}, "step": 7,
         "model": {"weight": torch.randn(40, 40, generator=generator), "n": torch.tensor(3)},
         "optimiser": {"state": {0: {"exp_avg": torch.randn(40, 40, generator=generator)}}},
-        "rng": [torch.arange(16, dtype=torch.uint8)], "hhd_weight": 0.5, "train_seconds": 2.0,
+        "rng": [torch.arange(16, dtype=torch.uint8)], "train_seconds": 2.0,
         "average": None, "scaler": {}, "precision": "float32",
     }  # fmt: skip
 
@@ -81,7 +81,7 @@ def test_no_flipped_bit_loads_in_silence(tmp_path):
 @pytest.mark.parametrize(
     "edit",
     [
-        {"schedule": {}}, {"step": 10**9}, {"step": 8}, {"hhd_weight": 5.0}, {DIGEST: "0" * 64},
+        {"schedule": {}}, {"step": 10**9}, {"step": 8}, {"train_seconds": 5.0}, {DIGEST: "0" * 64},
         {"optimiser": {"state": {}}}, {"rng": [torch.zeros(16, dtype=torch.uint8)]},
         {DIGEST: None}, {"recipe": None}, {"model": {"weight": torch.zeros(40, 40)}},
     ],

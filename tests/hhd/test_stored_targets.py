@@ -135,6 +135,21 @@ def test_the_width_is_measured(looked_at):
     assert mean_width(canonical_records(0 * maps, to_cells), 0.0) == (0.0, 0)
 
 
+@pytest.mark.parametrize("patch", [1, 8, 19])
+def test_a_patch_is_nothing_beyond_the_map(patch):
+    """In the very corners, too, and of a map that is smaller than the patch."""
+    maps = torch.rand(1, 4, 9, 7)
+    for joint, (y, x) in enumerate([(0, 0), (8, 6), (0, 6), (4, 3)]):
+        maps[0, joint, y, x] = 2.0
+    records = canonical_records(maps, np.eye(2, 3)[None], patch=patch)
+    middles = np.floor(records["centers"][0] + 0.5).astype(int)
+    for whole, (x, y), found in zip(maps[0].numpy(), middles, records["patches"][0], strict=True):
+        wide = np.pad(np.sqrt(whole / whole.max()), patch)
+        top, left = y + patch - patch // 2, x + patch - patch // 2
+        window = np.round(255 * wide[top : top + patch, left : left + patch])
+        np.testing.assert_array_equal(found, window)
+
+
 def test_a_map_of_zeros_is_no_answer():
     records = canonical_records(torch.zeros(2, 3, 16, 16), np.stack([np.eye(2, 3)] * 2))
     stored = stored_in(records, [np.eye(2, 3)] * 2, [None] * 2)

@@ -14,7 +14,7 @@ from hhd.train import loop, setup, state
 from hhd.train.checkpoint import JsonLog, load_checkpoint, save_checkpoint
 from hhd.train.data import build_data
 from hhd.train.devices import choose_device
-from hhd.train.losses import CoordinateLoss, DistillationLoss, build_loss
+from hhd.train.losses import CoordinateLoss, DistillationLoss
 from hhd.train.recipe import load_recipe
 from hhd.train.resume import input_files
 
@@ -31,7 +31,7 @@ def weights(folder: str) -> dict[str, torch.Tensor]:
 
 @pytest.mark.parametrize("kill_at", [1, 2])
 def test_a_killed_run_goes_on_to_the_same_result(tiny, tmp_path, monkeypatch, kill_at):
-    distils = {"loss": "kl", "teacher": "labels", "match_gradients": True}
+    distils = {"loss": "kl", "teacher": "labels"}
     whole = load_recipe("demo_student", **tiny, **distils)
     killed = load_recipe("demo_student", **{**tiny, "output": str(tmp_path / "killed")}, **distils)
     loop.train(whole, QUIET)
@@ -159,26 +159,8 @@ def test_a_teacher_of_ours_and_the_published_loss(tiny, tmp_path):
     assert trained.images_per_second > 0
 
 
-def test_matched_gradient_norms():
-    recipe = load_recipe("lspet_kl", hhd_weight=3.0, teacher="labels")
-    torch.manual_seed(0)
-    batch = {"coords": torch.rand(2, 14, 2) * 30 + 8, "weight": torch.ones(2, 14)}
-    logits, teacher = torch.randn(2, 14, 48, 48) * 0.3, torch.rand(2, 14, 48, 48)
-    criterion = DistillationLoss(recipe, (48, 48))
-    prepared = criterion.prepare(batch, teacher)
-    weight = criterion.match_gradients(criterion.gradient_norms(logits, prepared, None))
-    assert weight > 0
-    leaf = logits.clone().requires_grad_()
-    total = torch.autograd.grad(criterion(leaf, prepared)[0], leaf)[0]
-    coordinate_only = build_loss(load_recipe("lspet_integral"), (48, 48))
-    coordinate = torch.autograd.grad(
-        coordinate_only(leaf, coordinate_only.prepare(batch, None))[0], leaf
-    )[0]
-    assert (total - coordinate).norm() == pytest.approx(float(3 * coordinate.norm()), rel=1e-4)
-
-
 def test_the_gate_leaves_unsure_joints_untaught():
-    recipe = load_recipe("lspet_kl", teacher_gate=0.5, teacher="labels", match_gradients=False)
+    recipe = load_recipe("lspet_kl", teacher_gate=0.5, teacher="labels")
     batch = {"coords": torch.full((1, 2, 2), 20.0), "weight": torch.ones(1, 2)}
     logits = torch.randn(1, 2, 48, 48, requires_grad=True)
     teacher = torch.zeros(1, 2, 48, 48)
@@ -214,7 +196,7 @@ def test_files_are_replaced_whole(tmp_path, monkeypatch):
         "scaler": {},
         "precision": "float32",
     }
-    content |= {"rng": [torch.ones(3)], "step": 1, "hhd_weight": 0.5, "train_seconds": 2.0}
+    content |= {"rng": [torch.ones(3)], "step": 1, "train_seconds": 2.0}
     save_checkpoint(path, content)
 
     def fail(_content, file):

@@ -65,7 +65,7 @@ def mpii(shared_data: Path, tmp_path: Path) -> dict[str, Any]:
 
 
 def test_mpii_from_its_recipe(mpii, short, tmp_path, capsys):
-    teacher = {"loss": "kl", "teacher": "labels", "match_gradients": False}
+    teacher = {"loss": "kl", "teacher": "labels"}
     recipe = load_recipe("mpii_litehrnet18_hhd", **mpii, **short, **teacher)
     trained = loop.train(recipe, QUIET)
     assert [score.convention for score in trained.report.mpii] == ["hrnet", "mmpose"]
@@ -88,7 +88,7 @@ def test_what_evaluation_lacks_is_refused_before_the_first_step(
 ):
     """MPII has no COCO AP, CrowdPose no areas, and PCKh takes the persons of its truth."""
     io = pytest.importorskip("scipy.io")
-    teacher = {"loss": "kl", "teacher": "labels", "match_gradients": False}
+    teacher = {"loss": "kl", "teacher": "labels"}
     recipe = load_recipe("mpii_litehrnet18_hhd", **mpii, **short, **teacher)
     content = io.loadmat(mpii["mpii_truth"])
     fewer = {
@@ -154,7 +154,7 @@ def test_coco_with_detected_boxes(shared_data, short, tmp_path, capsys):
         "train_images": ".",
         "val_images": ".",
     }
-    teacher = {"loss": "kl", "teacher": "labels", "match_gradients": False}
+    teacher = {"loss": "kl", "teacher": "labels"}
     recipe = load_recipe("coco_litehrnet18_hhd", **data, **short, **teacher)
     assert set(input_files(recipe)) == {
         "train_annotations", "val_annotations", "val_detections",

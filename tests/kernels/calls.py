@@ -53,7 +53,7 @@ def without_gradient(setup: Setup) -> dict[str, Call]:
         "locate_student published": lambda x: hk.locate_student(x, setup.centers, "published"),
         "locate_student debiased": lambda x: hk.locate_student(x, setup.centers, "debiased"),
         "target windows": lambda x: hk.teacher_targets(x).windows,
-        "target centers": lambda x: hk.teacher_targets(x, refine="dark").centers,
+        "target centers": lambda x: hk.teacher_targets(x).centers,
         "one-pass gradient": lambda x: hk.joint_loss_and_grad(
             x.detach(), targets_of(setup), setup.target_coords, setup.weight
         )[1],

@@ -56,8 +56,7 @@ def crop(
     for b in range(maps.shape[0]):
         for k in range(maps.shape[1]):
             place = geometry(as_array(centers[b, k]), window, maps.shape[2:], sampling, border)
-            cut = crop_joint(values[b, k], place)
-            windows.append(cut * 0 if border == "skip" and place.leaves_map else cut)
+            windows.append(crop_joint(values[b, k], place))
     return torch.stack(windows).view(*maps.shape[:2], *window).to(maps.dtype)
 
 
@@ -86,11 +85,10 @@ def hhd_loss(
     total = maps.sum() * 0
     for b in range(maps.shape[0]):
         for k in range(maps.shape[1]):
+            if given[b, k] == 0:
+                continue
             student = geometry(as_array(student_centers[b, k]), size, shape, sampling, border)
             teacher = geometry(as_array(centers[b, k]), size, shape, sampling, border)
-            skipped = border == "skip" and (student.leaves_map or teacher.leaves_map)
-            if skipped or given[b, k] == 0:
-                continue
             if divergence == "kl":
                 joint = _kl(log_p[b, k], targets[b, k], student, teacher)
             else:

@@ -73,30 +73,23 @@ def check_maps(folder: Path, case: Case, student: Array, teacher: Array) -> None
 
 def ask(answerer: str, case: Case, student: Array, teacher: Array) -> Answer:
     """The official call, asked of the oracle or of the backend with that name."""
-    window = tuple(case["crop"])
-    border = "skip" if case.get("ifskip") else "mirror_published"
     if answerer == "oracle":
-        return _ask_oracle(case, student, teacher, window, border)
-    return _ask_backend(answerer, case, student, teacher, window, border)
+        return _ask_oracle(case, student, teacher)
+    return _ask_backend(answerer, case, student, teacher)
 
 
 def ask_oracle_at(case: Case, student: Array, teacher: Array, student_centers: Array) -> Answer:
     """The oracle with the student's centres given."""
-    return _ask_oracle(
-        case, student, teacher, tuple(case["crop"]), "mirror_published", student_centers
-    )
+    return _ask_oracle(case, student, teacher, student_centers)
 
 
 def _ask_oracle(
-    case: Case,
-    student: Array,
-    teacher: Array,
-    window: tuple[int, int],
-    border: str,
-    student_centers: Array | None = None,
+    case: Case, student: Array, teacher: Array, student_centers: Array | None = None
 ) -> Answer:
-    kind_s, kind_t = normalizations(case)
-    centers, windows, _ = oracle.teacher_targets(teacher, window, normalize=kind_t, border=border)
+    window, (kind_s, kind_t) = tuple(case["crop"]), normalizations(case)
+    centers, windows, _ = oracle.teacher_targets(
+        teacher, window, normalize=kind_t, border="mirror_published"
+    )
     if student_centers is None:
         student_centers = oracle.locate_student(student, centers, "published", window=window)
     loss, grad = oracle.hhd_loss(
@@ -106,31 +99,22 @@ def _ask_oracle(
         beta=1.0,
         normalize=kind_s,
         divergence="sse",
-        border=border,
+        border="mirror_published",
         reduction="official",
         student_centers=student_centers,
     )
     return Answer(0.5 * loss, 0.5 * grad, student_centers, centers)
 
 
-def _ask_backend(
-    backend: str,
-    case: Case,
-    student: Array,
-    teacher: Array,
-    window: tuple[int, int],
-    border: str,
-) -> Answer:
+def _ask_backend(backend: str, case: Case, student: Array, teacher: Array) -> Answer:
     import torch
 
     import hhd_kernels as hk
 
     logits = torch.as_tensor(student).clone().requires_grad_()
-    heatmaps = torch.as_tensor(teacher)
+    heatmaps, window = torch.as_tensor(teacher), tuple(case["crop"])
     with hk.use_backend(backend):
-        criterion = hk.HHDLoss.published(
-            window=window, normalize=normalizations(case), border=border
-        )
+        criterion = hk.HHDLoss.published(window=window, normalize=normalizations(case))
         loss = criterion(logits, heatmaps)
         loss.backward()
         centers = hk.locate_teacher(heatmaps)

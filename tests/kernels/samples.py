@@ -47,7 +47,7 @@ MIXTURES = [
 
 KINDS = ["none", "l1", "l2", "softmax", "l1_positive"]
 SAMPLINGS = ["nearest", "bilinear"]
-BORDERS = ["mirror", "zeros", "skip", "mirror_published"]
+BORDERS = ["mirror", "mirror_published"]
 COORDINATE_LOSSES = ["l1", "smooth_l1", "l2"]
 
 # (divergence, normalize, locate) of the student's side.
@@ -168,7 +168,7 @@ def loss_setup(
         teacher,
         window,
         normalize=teacher_kind,
-        refine=refine,
+        centers=oracle.locate_teacher(teacher, refine),
         sampling=sampling,
         border=border,
     )

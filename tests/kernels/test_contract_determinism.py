@@ -7,7 +7,7 @@ import torch
 
 import hhd_kernels as hk
 from kernels.calls import differentiable, every, value_and_gradient
-from kernels.samples import FUSED, loss_setup, random_maps, tensor
+from kernels.samples import BORDERS, FUSED, loss_setup, random_maps, tensor
 
 SETUP = loss_setup(2, (5, 3, 33, 27))
 NAMES = sorted(every(SETUP))
@@ -60,10 +60,10 @@ def test_every_output_is_written(backend: str, name: str) -> None:
     assert torch.isfinite(grad).all()
 
 
-@pytest.mark.parametrize("border", ["skip", "zeros"])
+@pytest.mark.parametrize("border", BORDERS)
 @pytest.mark.parametrize("weight", [0.0, 1.0])
 @pytest.mark.usefixtures("poisoned")
-def test_skipped_joints_are_written_too(backend: str, weight: float, border: str) -> None:
+def test_joints_of_no_weight_are_written_too(backend: str, weight: float, border: str) -> None:
     logits = tensor(random_maps(3, (2, 2, 6, 6))).requires_grad_()
     targets = hk.teacher_targets(logits.detach(), (7, 7), border=border)
     weights = torch.tensor([[weight, 0.0], [0.0, weight]])

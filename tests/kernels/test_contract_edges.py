@@ -117,32 +117,6 @@ def test_all_weights_zero(backend: str, reduction: str) -> None:
     assert not grad.any()
 
 
-@pytest.mark.parametrize("side", ["student", "teacher"])
-@pytest.mark.parametrize("form", HHD_FORMS, ids="-".join)
-def test_nan_in_a_skipped_joint_is_not_read(
-    backend: str, form: tuple[str, str, str], side: str
-) -> None:
-    """Its window leaves the map at (0, 0): that of the teacher is 0, and its weight."""
-    divergence, normalize, locate = form
-    logits = loss_setup(5, (2, 2, 9, 8)).logits.clone()
-    maps = torch.zeros_like(logits)
-    maps[..., 4, 4] = 1.0
-    maps[0, 1] = 0.0
-    (logits if side == "student" else maps)[0, 1] = torch.nan
-    targets = hk.teacher_targets(maps, (3, 3), border="skip")
-    assert not targets.windows[0, 1].any()
-    value, grad = value_and_gradient(
-        lambda x: hk.hhd_loss(
-            x, targets, divergence=divergence, normalize=normalize, locate=locate, border="skip"
-        ),
-        logits,
-    )
-    assert torch.isfinite(value)
-    assert torch.isfinite(grad).all()
-    assert grad[1].any()
-    assert not grad[0, 1].any()
-
-
 OTHERS = torch.tensor([[True, False], [True, True]])
 
 
@@ -166,9 +140,9 @@ def test_nan_stays_in_its_own_map(backend: str, form: tuple[str, str, str]) -> N
 def test_a_target_that_is_not_finite_is_nan(
     backend: str, form: tuple[str, str, str], what: str, bad: float
 ) -> None:
-    """In its own joint, throughout its map, unless its weight is 0 or the border skips it."""
+    """In its own joint, throughout its map, unless its weight is 0."""
     divergence, normalize, locate = form
-    setup = loss_setup(5, (2, 2, 9, 8), (3, 3), weighted=False, border="skip")
+    setup = loss_setup(5, (2, 2, 9, 8), (3, 3), weighted=False)
     setup.centers.fill_(4.0)
     getattr(setup, what)[0, 1].view(-1)[0] = bad
     options = {"divergence": divergence, "normalize": normalize, "locate": locate}
@@ -187,12 +161,11 @@ def test_a_target_that_is_not_finite_is_nan(
                 ),
                 setup.logits,
             )
-            skipped = border == "skip" and what == "centers"
-            assert bool(value.isnan()) == (weight is None and what != "confidence" and not skipped)
+            assert bool(value.isnan()) == (weight is None and what != "confidence")
             np.testing.assert_array_equal(as_array(value.isnan()), np.isnan(exact))
             np.testing.assert_array_equal(as_array(grad.isnan()), np.isnan(exact_grad))
             assert grad[OTHERS].any()
-            if weight is not None or skipped:
+            if weight is not None:
                 assert not grad[0, 1].any()
 
 

@@ -124,7 +124,7 @@ def test_no_hidden_copy(fused: str, layout: str, dtype: torch.dtype) -> None:
         "soft_argmax": (lambda: hk.soft_argmax(logits, 10.0), 0),
         "soft_argmax local": (lambda: hk.soft_argmax(logits, 10.0, 9), 0),
         "locate_teacher": (lambda: hk.locate_teacher(logits), 0),
-        "teacher_targets": (lambda: hk.teacher_targets(logits, refine="dark"), 0),
+        "teacher_targets": (lambda: hk.teacher_targets(logits), 0),
         "debiased": (lambda: hk.locate_student(logits, targets.centers, "debiased"), 0),
         "crop": (lambda: hk.crop(logits, targets.centers), 0),
         "hhd_loss": (lambda: hk.hhd_loss(logits, targets), 0),

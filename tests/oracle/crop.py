@@ -1,4 +1,4 @@
-"""A window around a centre, as taps per axis with four ways past the border, and its gradient."""
+"""A window around a centre, as taps per axis with two ways past the border, and its gradient."""
 
 from typing import NamedTuple
 
@@ -31,10 +31,6 @@ class Geometry(NamedTuple):
     y: Axis
     x: Axis
 
-    @property
-    def leaves_map(self) -> bool:
-        return not (all(self.y.inside) and all(self.x.inside))
-
 
 def window_axis(center: float, size: int, length: int, sampling: str, border: str) -> Axis:
     """The cells of a window of `size` round `center` on an axis of `length` pixels."""
@@ -52,7 +48,7 @@ def window_axis(center: float, size: int, length: int, sampling: str, border: st
         published_gap = border == "mirror_published" and sampling == "nearest" and size % 2
         if inside[n]:
             taps.append(_taps(p))
-        elif border == "zeros" or not inside[mirrored] or (published_gap and p == length):
+        elif not inside[mirrored] or (published_gap and p == length):
             taps.append([])
         else:
             taps.append(_taps(positions[mirrored]))
@@ -88,8 +84,6 @@ def crop(
     windows = np.zeros((*values.shape[:2], *window))
     for b, k in joints(values):
         place = geometry(at[b, k], window, values.shape[2:], sampling, border)
-        if border == "skip" and place.leaves_map:
-            continue
         for cell in np.ndindex(*window):
             taps = cell_taps(place, *cell)
             windows[b, k][cell] = sum(weight * values[b, k, y, x] for y, x, weight in taps)
@@ -110,8 +104,6 @@ def crop_backward(
     for b, k in joints(result):
         size = (upstream.shape[2], upstream.shape[3])
         place = geometry(at[b, k], size, (shape[2], shape[3]), sampling, border)
-        if border == "skip" and place.leaves_map:
-            continue
         for cell in np.ndindex(*size):
             for y, x, weight in cell_taps(place, *cell):
                 result[b, k, y, x] += weight * upstream[b, k][cell]

@@ -49,8 +49,6 @@ def hhd_loss(
             geometry(center, window, maps.shape[2:], sampling, border)
             for center in (at[b, k], teacher_centers[b, k])
         ]
-        if border == "skip" and any(place.leaves_map for place in places):
-            continue
         if not (np.isfinite(teacher_centers[b, k]).all() and np.isfinite(targets[b, k]).all()):
             loss, slope = np.nan, np.full_like(maps[b, k], np.nan)
         elif divergence == "kl":

@@ -14,17 +14,15 @@ def teacher_targets(
     window: tuple[int, int] = (7, 7),
     *,
     normalize: str = "l1_positive",
-    refine: str = "none",
     sampling: str = "nearest",
     border: str = "mirror",
     eps: float = 1e-6,
-    blur_kernel: int = 11,
     centers: ArrayLike | None = None,
 ) -> tuple[Array, Array, Array]:
     """Centres `[B, K, 2]` (located unless given), windows `[B, K, wh, ww]`, the raw maximum."""
     maps = as_float64(heatmaps)
     if centers is None:
-        centers = locate_teacher(maps, refine, blur_kernel=blur_kernel)
+        centers = locate_teacher(maps)
     normalized = normalize_maps(maps, normalize, beta=1.0, eps=eps)
     windows = crop(normalized, centers, window, sampling=sampling, border=border)
     confidence = maps.max(axis=(2, 3)) if maps.size else np.zeros(maps.shape[:2])

@@ -53,7 +53,7 @@ def test_soft_argmax(window: int | None) -> None:
     check(lambda v: (probe * oracle.soft_argmax(v, 2.0, window)[0]).sum(), grad, x)
 
 
-@pytest.mark.parametrize("border", ["mirror", "zeros", "skip", "mirror_published"])
+@pytest.mark.parametrize("border", ["mirror", "mirror_published"])
 @pytest.mark.parametrize("sampling", ["nearest", "bilinear"])
 @pytest.mark.parametrize("window", [(3, 4), (8, 7)])
 def test_crop(window: tuple[int, int], sampling: str, border: str) -> None:
@@ -67,7 +67,7 @@ def test_crop(window: tuple[int, int], sampling: str, border: str) -> None:
     assert np.abs(grad - expected).max() <= 1e-7
 
 
-@pytest.mark.parametrize("border", ["mirror", "zeros", "skip", "mirror_published"])
+@pytest.mark.parametrize("border", ["mirror", "mirror_published"])
 @pytest.mark.parametrize("sampling", ["nearest", "bilinear"])
 @pytest.mark.parametrize(
     ("divergence", "normalize", "locate"),

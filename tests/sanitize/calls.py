@@ -23,7 +23,7 @@ DIVERGENCES = ["sse", "kl"]
 LOCATES = ["peak", "published", "debiased"]
 REFINES = ["none", "dark"]
 SAMPLINGS = ["nearest", "bilinear"]
-BORDERS = ["mirror", "zeros", "skip", "mirror_published"]
+BORDERS = ["mirror", "mirror_published"]
 COORDINATE_LOSSES = ["none", "l1", "smooth_l1", "l2"]
 
 
@@ -237,8 +237,6 @@ class Kernels:
         maps: Array,
         window: Window,
         kind: str = "l1_positive",
-        refine: str = "none",
-        blur_kernel: int = 11,
         eps: float = 1e-6,
     ) -> list[Result]:
         out = [
@@ -246,8 +244,7 @@ class Kernels:
             per_joint(maps, window.height, window.width),
             per_joint(maps),
         ]
-        options = [KINDS.index(kind), REFINES.index(refine), blur_kernel, eps]
-        args = [maps, *out, window, *options]
+        args = [maps, *out, window, KINDS.index(kind), eps]
         return self._run("teacher_targets", self.units(maps), [maps], out, args)
 
     def joint_loss(

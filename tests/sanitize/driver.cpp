@@ -109,10 +109,8 @@ HHD_EXPORT void hhd_crop_backward(const View* grad, const View* centers, const V
 
 HHD_EXPORT void hhd_teacher_targets(const View* maps, const View* centers, const View* windows,
                                     const View* confidence, const hhd::Window* window,
-                                    int64_t normalize, int64_t refine, int64_t blur_kernel,
-                                    double eps, int64_t begin, int64_t end) {
-  const hhd::TargetsArgs args{*window, static_cast<hhd::Normalize>(normalize),
-                              static_cast<hhd::Refine>(refine), blur_kernel, eps};
+                                    int64_t normalize, double eps, int64_t begin, int64_t end) {
+  const hhd::TargetsArgs args{*window, static_cast<hhd::Normalize>(normalize), eps};
   with_ops(*maps, [&](const hhd::Ops& ops) {
     ops.teacher_targets(*maps, *centers, *windows, *confidence, args, begin, end);
   });

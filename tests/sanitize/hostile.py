@@ -36,8 +36,9 @@ def hostile(kernels: Kernels, at: Setting) -> None:
     kernels.soft_argmax(x, beta, at.pick("box", [0, 3]))
     slope = Array.of(at.rng().standard_normal((*at.shape[:2], 2)), "float32")
     kernels.soft_argmax_backward(slope, x, beta, at.pick("box", [0, 3]), at.output)
+    kernels.teacher_targets(x, window, kind)
     for refine in REFINES:
-        kernels.teacher_targets(x, window, kind, refine, at.pick("taps", [1, 11, 100_001]))
+        kernels.locate_teacher(x, refine, at.pick("taps", [1, 11, 100_001]))
     for mode in LOCATES:
         kernels.locate_student(x, t, mode, beta, size)
     kernels.crop(x, t, window)

@@ -27,11 +27,11 @@ from sanitize.ops import EPS, check
 Form = tuple[str, str, str, str, str]
 FORMS: list[Form] = [
     (divergence, kind, locate, sampling, border)
+    for border in BORDERS
     # The divergence with more branches gets more points.
     for divergence, kind in [*4 * [("kl", "softmax")], *(("sse", kind) for kind in KINDS)]
     for locate in LOCATES
     for sampling in SAMPLINGS
-    for border in BORDERS
 ]
 TRANSITION = 0.5
 COORDINATE_WEIGHT, HHD_WEIGHT = 0.7, 1.3

@@ -87,12 +87,13 @@ def crop(kernels: Kernels, at: Setting) -> None:
     check(f"crop_backward {how}", found, expected, at.dtype)
 
 
-def teacher_targets(kernels: Kernels, at: Setting) -> None:
+def teacher_targets(kernels: Kernels, at: Setting, form: tuple[str, str] | None = None) -> None:
+    """`form`: kind and sampling, where the seed is not to pick them."""
     x, size, acc = at.maps(cases.maps(at)), at.pick("window", cases.WINDOWS), accumulate(at.dtype)
-    sampling, border = at.pick("sampling", SAMPLINGS), at.pick("border", BORDERS)
-    kind, refine = at.pick("kind", KINDS), at.pick("refine", REFINES)
+    border = at.pick("border", BORDERS)
+    kind, sampling = form or (at.pick("kind", KINDS), at.pick("sampling", SAMPLINGS))
     window = Window.of(size, sampling, border)
-    centers, windows, confidence = kernels.teacher_targets(x, window, kind, refine, 11, EPS)
+    centers, windows, confidence = kernels.teacher_targets(x, window, kind, EPS)
     expected = oracle.teacher_targets(
         x.values(),
         size,
@@ -102,7 +103,7 @@ def teacher_targets(kernels: Kernels, at: Setting) -> None:
         eps=EPS,
         centers=centers,
     )
-    check("centers", centers, oracle.locate_teacher(x.values(), refine), acc)
+    check("centers", centers, oracle.locate_teacher(x.values()), acc)
     check(f"windows {kind} {sampling} {border}", windows, expected[1], acc)
     check("confidence", confidence, expected[2], acc)
 

@@ -38,7 +38,7 @@ def main(library: Path) -> None:
         for at in cases.some(count):
             attempt(sweep, kernels, at)
         report(sweep.__name__)
-    for at, form in zip(cases.some(2 * len(FORMS)), 2 * FORMS, strict=True):
+    for at, form in zip(cases.some(4 * len(FORMS)), 4 * FORMS, strict=True):
         attempt(joint_loss, kernels, at, form)
     report(joint_loss.__name__)
     for at in cases.some(400):

@@ -23,7 +23,7 @@ def every_op(maps: Tensor) -> None:
     hk.soft_argmax(maps, 10.0)[0].sum().backward()
     hk.soft_argmax(maps, window=3)[0].sum().backward()
     teacher = torch.rand_like(maps)
-    targets = hk.teacher_targets(teacher, refine="dark")
+    targets = hk.teacher_targets(teacher)
     hk.locate_teacher(teacher, "dark")
     for mode in ("published", "debiased"):
         hk.locate_student(maps, targets.centers, mode)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from hhd.checks import check_from_zero, check_odd, check_positive
+from hhd.checks import check_from_zero, check_positive
 
 # Window and weight of the distillation where a recipe names none.
 DISTILLATION = {"published": (8, 0.5), "kl": (7, 10.0)}
@@ -19,9 +19,6 @@ class LossFields:
     published loss always has)."""
     coordinate_weight: float = 1.0
     """Weight of the coordinate loss."""
-    coordinate_window: int | None = None
-    """Side, odd, of the local soft-argmax that the coordinate loss reads, in heatmap pixels
-    (default: it reads the whole map)."""
     loss: Literal["none", "published", "kl", "js", "kd_mse", "kd_kl"] = "none"
     """Beside the coordinate loss: none; distillation by the published HHD or our windowed KL;
     baselines: DSNT's Jensen-Shannon divergence to the target map (no teacher), distillation of the
@@ -34,15 +31,9 @@ class LossFields:
     expectation (default: the loss's own, kl peak; published as its code has it)."""
     sampling: Literal["nearest", "bilinear"] | None = None
     """Windows of whole cells, or read between them (default: the loss's own, nearest)."""
-    border: Literal["mirror", "zeros", "skip"] | None = None
-    """What a window has beyond the map: the cells' mirror image, nothing, or it is left out of the
-    loss (default: the loss's own, mirror)."""
     hhd_weight: float | None = None
     """Weight of the loss beside the coordinates' (default: its own, published 0.5, kl 10, others
     1)."""
-    match_gradients: bool = False
-    """Set the distillation's weight once, at the first step, so that its gradient norm at the
-    logits is hhd_weight times that of the coordinate loss."""
 
     def check(self) -> None:
         if self.window is not None:
@@ -50,23 +41,12 @@ class LossFields:
         if self.hhd_weight is not None:
             check_from_zero("hhd_weight", self.hhd_weight)
         check_from_zero("coordinate_weight", self.coordinate_weight)
-        if self.coordinate_window is not None:
-            check_odd("coordinate_window", self.coordinate_window)
         for name, value in self.windows().items():
             if self.loss not in ("published", "kl"):
                 raise ValueError(
                     f"{name} is {value}, but loss is {self.loss}, which has no windows; it goes "
                     "with published or kl"
                 )
-        if self.match_gradients and self.coordinate_window is not None:
-            raise ValueError(
-                "match_gradients and coordinate_window are both given; it measures the coordinate "
-                "loss of the whole map alone"
-            )
-        if self.match_gradients and self.loss not in ("published", "kl"):
-            raise ValueError(
-                f"match_gradients is true, but loss is {self.loss}; it takes published or kl"
-            )
 
     def distils(self) -> bool:
         """Whether the loss takes a teacher."""
@@ -74,7 +54,7 @@ class LossFields:
 
     def windows(self) -> dict[str, Any]:
         """What the recipe changes of the loss's windows."""
-        given = {"locate": self.locate, "sampling": self.sampling, "border": self.border}
+        given = {"locate": self.locate, "sampling": self.sampling}
         return {name: value for name, value in given.items() if value is not None}
 
     def distillation(self) -> tuple[int, float]:

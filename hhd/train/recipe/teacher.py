@@ -39,8 +39,6 @@ class TeacherFields:
     teacher_shape: Literal["map", "gaussian"] = "map"
     """What stored targets teach: the teacher's map, or a Gaussian of ``sigma`` at its joint, as a
     label would."""
-    teacher_weighting: Literal["equal", "confidence"] = "equal"
-    """Joints that the teacher teaches weigh alike, or as much as its map peaks."""
     teacher_floor: float = 0.0
     """Values of a teacher map below this share of its peak count as 0: what squared error leaves in
     the background would otherwise be taught as spread."""

@@ -1,9 +1,11 @@
 """How the work is cut: maps beyond a tile, windows beyond a tile, several maps a program."""
 
+import numpy as np
 import pytest
 import torch
 
 import hhd_kernels as hk
+import oracle
 from kernels import (
     test_crop,
     test_hhd_loss,
@@ -13,7 +15,15 @@ from kernels import (
     test_teacher_targets,
 )
 from kernels.calls import every, value_and_gradient
-from kernels.samples import KINDS, LAYOUTS, SAMPLINGS, loss_setup, random_centers, random_maps
+from kernels.samples import (
+    KINDS,
+    LAYOUTS,
+    SAMPLINGS,
+    as_array,
+    loss_setup,
+    random_centers,
+    random_maps,
+)
 from kernels.samples import tensor as tensor_of
 
 SHAPE = (1, 2, 9, 11)
@@ -31,10 +41,15 @@ class TestMapsBeyondATile:
         test_soft_argmax.check(backend, tensor_of(random_maps(2, SHAPE, "peaked")), 4.0, window)
 
     @pytest.mark.parametrize("refine", ["none", "dark"])
-    def test_teacher_targets(self, backend: str, refine: str) -> None:
+    def test_locate_teacher(self, backend: str, refine: str) -> None:
+        maps = tensor_of(random_maps(3, (1, 2, 9, 11), "peaked"))
+        exact = oracle.locate_teacher(as_array(maps), refine)
+        np.testing.assert_allclose(as_array(hk.locate_teacher(maps, refine)), exact, atol=2e-3)
+
+    def test_teacher_targets(self, backend: str) -> None:
         options = {"kind": "l2", "sampling": "bilinear", "border": "mirror"}
         maps = tensor_of(random_maps(3, (1, 2, 9, 11), "peaked"))
-        test_teacher_targets.check(maps, (5, 6), refine, **options)
+        test_teacher_targets.check(maps, (5, 6), **options)
 
     def test_crop(self, backend: str) -> None:
         maps, centers = tensor_of(random_maps(4, SHAPE)), random_centers(4, SHAPE)
