@@ -23,6 +23,7 @@ import re
 import shutil
 import subprocess
 import sys
+from glob import glob
 from pathlib import Path
 
 from setuptools import Extension, setup
@@ -60,18 +61,45 @@ def require_torch() -> None:
 
 
 def find_nvcc() -> str | None:
-    """The CUDA compiler to use; None where there is none."""
+    """The CUDA compiler to use; None where there is none.
+
+    Of those that nothing names it is the one of torch's own CUDA, where there is such a one: what a
+    newer one builds needs a newer driver.
+    """
     home = os.environ.get("CUDA_HOME") or os.environ.get("CUDA_PATH")
-    named = [
-        os.environ.get("CUDACXX"),
-        home and f"{home}/bin/nvcc",
-        "nvcc",
-        "/usr/local/cuda/bin/nvcc",
-    ]
+    named = [os.environ.get("CUDACXX"), home and f"{home}/bin/nvcc"]
+    if chosen := next((path for name in named if name and (path := shutil.which(name))), None):
+        return chosen
+    others = ["nvcc", "/usr/local/cuda/bin/nvcc", *sorted(glob("/usr/local/cuda-*/bin/nvcc"))]
     packages = importlib.util.find_spec("nvidia")
     for folder in packages.submodule_search_locations or () if packages else ():
-        named += sorted(map(str, Path(folder).glob("*/bin/nvcc")), reverse=True)
-    return next((path for name in named if name and (path := shutil.which(name))), None)
+        others += sorted(map(str, Path(folder).glob("*/bin/nvcc")), reverse=True)
+    found = [path for name in others if (path := shutil.which(name))]
+    wanted = torch_cuda()
+    same = [path for path in found if wanted is not None and cuda_major(path) == wanted]
+    if found and wanted is not None and not same:
+        print(
+            f"hhd: {found[0]} is of CUDA {cuda_major(found[0])}, torch of CUDA {wanted}: the "
+            "kernels will need the newer one's driver",
+            file=sys.stderr,
+        )
+    return next(iter([*same, *found]), None)
+
+
+def torch_cuda() -> int | None:
+    """The major version of the CUDA that the installed torch was built for."""
+    spec = importlib.util.find_spec("torch")
+    version = Path(spec.origin).with_name("version.py") if spec and spec.origin else None
+    text = version.read_text() if version is not None and version.is_file() else ""
+    found = re.search(r"^cuda\b.*?= *['\"](\d+)\.", text, re.M)
+    return int(found[1]) if found else None
+
+
+def cuda_major(nvcc: str) -> int | None:
+    """An nvcc's own."""
+    told = subprocess.run([nvcc, "--version"], capture_output=True, text=True).stdout
+    found = re.search(r"release (\d+)\.", told)
+    return int(found[1]) if found else None
 
 
 def cuda_archs(nvcc: str) -> list[str]:

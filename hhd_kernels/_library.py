@@ -7,6 +7,7 @@ same ops (`hhd_kernels.triton`) has them too; without the library they are not r
 
 import ctypes
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,13 @@ def cuda_architectures() -> tuple[str, ...]:
     """For which GPUs the CUDA kernels are built, such as sm_90 and compute_120; () without any."""
     built = _build_info().get("cuda_architectures", "") if has_kernels("CUDA") else ""
     return tuple(built.split())
+
+
+def cuda_compiler() -> int | None:
+    """The major version of the CUDA whose nvcc built the kernels; None without any."""
+    built = _build_info().get("cuda_compiler", "") if has_kernels("CUDA") else ""
+    found = re.search(r"(\d+)\.", built)
+    return int(found[1]) if found else None
 
 
 def _build_info() -> dict[str, Any]:

@@ -161,6 +161,7 @@ _CPU_ABSENT = _library.ERROR or _CAPABILITY_ERROR
 # A torch for AMD GPUs calls its device cuda, too.
 _CUDA_ABSENT = "torch is built for AMD GPUs" if torch.version.hip else _library.cuda_error()
 _CUDA_ARCHITECTURES = _library.cuda_architectures()
+_CUDA_COMPILER = _library.cuda_compiler()
 
 
 @torch.compiler.assume_constant_result
@@ -184,13 +185,29 @@ def _compute_capability(device: torch.device) -> Capability | None:
     return torch.cuda.get_device_capability(device)
 
 
+@cache
+def _driver() -> tuple[int, int]:
+    """The newest CUDA that the GPU's driver runs, (13, 0)."""
+    internals: Any = torch._C  # what torch itself asks when a driver is too old
+    version: int = internals._cuda_getDriverVersion()
+    return version // 1000, version % 1000 // 10
+
+
 def _cuda_obstacle(device: torch.device) -> str | None:
     if _CUDA_ABSENT is not None:
         return _CUDA_ABSENT
     capability = _compute_capability(device)
-    if capability is None or serving(capability, _CUDA_ARCHITECTURES) is not None:
+    if capability is None:
         return None
-    return no_code_for(capability)
+    if serving(capability, _CUDA_ARCHITECTURES) is None:
+        return no_code_for(capability)
+    # Within a major version an older driver runs what a newer compiler built.
+    if _CUDA_COMPILER is not None and _driver()[0] < _CUDA_COMPILER:
+        return (
+            f"the CUDA kernels were built by CUDA {_CUDA_COMPILER}, and this GPU's driver runs up "
+            "to CUDA {}.{}; build them by a CUDA of that version, or update the driver"
+        ).format(*_driver())
+    return None
 
 
 _TRITON_ABSENT = None if find_spec("triton") else "triton is not installed"

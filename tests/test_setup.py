@@ -6,6 +6,7 @@ import sys
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -121,3 +122,56 @@ def test_a_source_distribution_can_be_built_from(tmp_path: Path) -> None:
     sources = {path for path in SETUP.parent.glob("csrc/**/*") if path.is_file()}
     wanted = {str(path.relative_to(SETUP.parent)) for path in sources} | {"CMakeLists.txt"}
     assert wanted <= held
+
+
+@pytest.mark.parametrize(("torchs", "expected"), [(12, "old"), (13, "new"), (None, "new")])
+def test_of_several_compilers_that_of_torchs_cuda(
+    script: Script,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    torchs: int | None,
+    expected: str,
+) -> None:
+    """What a newer one builds needs a newer driver than torch does."""
+    paths = {}
+    for name, release in (("new", "13.0"), ("old", "12.8")):
+        path = tmp_path / name / "nvcc"
+        path.parent.mkdir()
+        path.write_text(f"#!/bin/sh\necho 'Cuda compilation tools, release {release}, V'\n")
+        path.chmod(0o755)
+        paths[name] = str(path)
+    names = script["find_nvcc"].__globals__
+    monkeypatch.setitem(names, "glob", lambda _: [paths["old"]])
+    monkeypatch.setitem(names, "torch_cuda", lambda: torchs)
+    monkeypatch.setenv("PATH", f"{tmp_path}/new:/usr/bin:/bin")
+    monkeypatch.setattr(names["importlib"].util, "find_spec", lambda _: None)
+    assert script["find_nvcc"]() == paths[expected]
+
+
+def test_a_compiler_newer_than_torch_is_told(
+    script: Script, monkeypatch: pytest.MonkeyPatch, nvcc: Callable[..., str], capsys: Any
+) -> None:
+    path = Path(nvcc())
+    path.write_text("#!/bin/sh\necho 'Cuda compilation tools, release 13.0, V'\n")
+    names = script["find_nvcc"].__globals__
+    monkeypatch.setitem(names, "glob", lambda _: [])
+    monkeypatch.setitem(names, "torch_cuda", lambda: 12)
+    monkeypatch.setenv("PATH", f"{path.parent}:/usr/bin:/bin")
+    monkeypatch.setattr(names["importlib"].util, "find_spec", lambda _: None)
+    assert script["find_nvcc"]() == str(path)
+    assert "is of CUDA 13, torch of CUDA 12" in capsys.readouterr().err
+
+
+def test_torchs_cuda_is_read_without_importing_it(
+    script: Script, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for text, expected in (
+        ("cuda: Optional[str] = '12.8'\nhip: Optional[str] = None\n", 12),
+        ("cuda: Optional[str] = None\n", None),
+        ("cuda = '13.0'\n", 13),
+    ):
+        (tmp_path / "version.py").write_text(text)
+        origin = SimpleNamespace(origin=str(tmp_path / "__init__.py"))
+        importlib = script["torch_cuda"].__globals__["importlib"]
+        monkeypatch.setattr(importlib.util, "find_spec", lambda _, origin=origin: origin)
+        assert script["torch_cuda"]() == expected

@@ -121,3 +121,23 @@ def test_a_gpu_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
         assert asked == [first, second]
     finally:
         backend._compute_capability.cache_clear()
+
+
+@pytest.mark.parametrize("on_gpu", [H100], indirect=True)
+@pytest.mark.parametrize(("driver", "runs"), [((12, 8), "triton"), ((13, 0), "cuda")])
+def test_a_driver_older_than_the_compiler(
+    on_gpu: torch.Tensor,
+    monkeypatch: pytest.MonkeyPatch,
+    driver: tuple[int, int],
+    runs: str,
+) -> None:
+    """The launch would fail; of the same major version an older one runs it."""
+    monkeypatch.setattr(backend, "_CUDA_COMPILER", 13)
+    monkeypatch.setattr(backend, "_driver", lambda: driver)
+    explained = hk.explain("normalize", on_gpu)
+    assert explained.backend == runs
+    if runs == "triton":
+        assert (
+            "were built by CUDA 13, and this GPU's driver runs up to CUDA 12.8; build"
+            in (explained.reasons["cuda"])
+        )
