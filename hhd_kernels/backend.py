@@ -6,7 +6,9 @@ runs its plain-PyTorch reference, and the process is told so once. While torch.o
 a model every op runs its reference, which becomes ONNX's own operators.
 """
 
+import ctypes
 import os
+import sys
 import warnings
 from dataclasses import dataclass
 from functools import cache
@@ -187,10 +189,14 @@ def _compute_capability(device: torch.device) -> Capability | None:
 
 @cache
 def _driver() -> tuple[int, int]:
-    """The newest CUDA that the GPU's driver runs, (13, 0)."""
-    internals: Any = torch._C  # what torch itself asks when a driver is too old
-    version: int = internals._cuda_getDriverVersion()
-    return version // 1000, version % 1000 // 10
+    """The newest CUDA that the GPU's driver runs, (13, 0); torch does not tell."""
+    version = ctypes.c_int(0)
+    try:
+        library = ctypes.CDLL("nvcuda.dll" if os.name == "nt" else "libcuda.so.1")
+        library.cuDriverGetVersion(ctypes.byref(version))
+    except (OSError, AttributeError):
+        return sys.maxsize, 0  # unknown: the launch will tell
+    return version.value // 1000, version.value % 1000 // 10
 
 
 def _cuda_obstacle(device: torch.device) -> str | None:

@@ -1,6 +1,8 @@
 """What runs on a GPU for which the library may have no code; the GPUs are made up."""
 
+import sys
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
@@ -141,3 +143,20 @@ def test_a_driver_older_than_the_compiler(
             "were built by CUDA 13, and this GPU's driver runs up to CUDA 12.8; build"
             in (explained.reasons["cuda"])
         )
+
+
+def test_the_driver_is_asked_by_its_own_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Driver:
+        @staticmethod
+        def cuDriverGetVersion(pointer: Any) -> int:
+            pointer._obj.value = 12080
+            return 0
+
+    def absent(name: str) -> Any:
+        raise OSError(f"{name}: cannot open shared object file")
+
+    for library, expected in ((lambda _: Driver, (12, 8)), (absent, (sys.maxsize, 0))):
+        backend._driver.cache_clear()
+        monkeypatch.setattr(backend.ctypes, "CDLL", library)
+        assert backend._driver() == expected
+    backend._driver.cache_clear()
