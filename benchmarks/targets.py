@@ -3,7 +3,7 @@
 from benchmarks.report import Row
 
 SIZE = "64x48"
-AT_LEAST = {"x loop": 500.0, "x eager": 12.0, "x compile": 5.0, "copy share": 0.5}
+AT_LEAST = {"x loop": 500.0, "x eager": 12.0, "x compile": 6.0, "copy share": 0.5}
 BFLOAT16_OVER_FLOAT32 = {"warm": 1.1, "cold": 0.75}
 CHANNELS_LAST_OVER_NCHW = 2.0
 

@@ -35,6 +35,7 @@ def test_joint_loss(name: str, size: str, settings: Settings, report: Report) ->
         lock.check_op(ops.JOINT_LIVE, preset, maps)
         lock.check_loop(preset, maps)
     eager, compiled = contestants.eager(preset), contestants.compiled(preset)
+    lock.check_run("eager and fused", eager, contestants.fused(preset), inputs[COMPILED])
     lock.check_run("torch.compile and eager", compiled, eager, inputs[COMPILED])
 
     count = cold_sets(list(inputs.values()), settings.cold_mib)
