@@ -20,6 +20,7 @@ HELP = """usage: hhd COMMAND ...
   hhd train RECIPE [--field value]...   train a teacher or a student; --help lists the fields
   hhd eval MODEL --annotations JSON     accuracy of a model.safetensors: PCK, AUC and COCO AP
   hhd data init JSON                    a skeleton file from its own joint names
+  hhd data split JSON                   pictures held out to evaluate on
   hhd data check JSON --skeleton NAME   what is broken in a data set, file by file
   hhd data preview RECIPE               a sheet of its augmented training crops, joints drawn
   hhd teach TEACHER --annotations JSON  a teacher's answers, stored for training
