@@ -6,6 +6,8 @@ instead of a loop over joints. Name this file in the configuration's ``custom_im
 default, ``type="KLDistillation"``.
 """
 
+import tempfile
+
 import torch
 from mmengine.model import BaseModel
 from mmengine.registry import MODELS
@@ -100,7 +102,7 @@ def train(steps: int = 60, distillation: dict[str, object] | None = None) -> flo
     model = Distilled(distillation or {"type": "KLDistillation"})
     runner = Runner(
         model,
-        work_dir="runs/mmengine",
+        work_dir=tempfile.mkdtemp(),
         train_dataloader=DataLoader(Spots(512), batch_size=16, shuffle=True),
         train_cfg={"by_epoch": False, "max_iters": steps},
         optim_wrapper={"optimizer": {"type": "AdamW", "lr": 0.01}},

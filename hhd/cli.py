@@ -51,6 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not words or words[0] in ("-h", "--help"):
         print(HELP)
         return 0
+    # One's own detectors, teachers and transforms lie where the command is called; after all else.
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
     if words[0] == "--version":
         import hhd_kernels
 

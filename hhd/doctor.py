@@ -143,7 +143,14 @@ def _threads(facts: dict[str, Any], advice: list[Advice]) -> str:
         advice.append(
             Advice(False, f"torch uses {count} threads on {cores} cores: OMP_NUM_THREADS={cores}")
         )
-    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    if count > 1 and load > 1.5 * cores and "OMP_WAIT_POLICY" not in os.environ:
+        text = (
+            f"this machine is busy (load {load:.1f} on {cores} cores): threads that wait by "
+            "spinning cost there; OMP_WAIT_POLICY=passive, or one thread"
+        )
+        advice.append(Advice(False, text))
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OMP_WAIT_POLICY")
     given = [f"{name}={os.environ[name]}" for name in names if name in os.environ]
     return ", ".join([f"torch {count}", *given])
 

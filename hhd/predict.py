@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import glob
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -16,7 +16,7 @@ from rich.console import Console
 from hhd import video
 from hhd.data.picture import read_picture
 from hhd.draw import draw_pose, write_picture
-from hhd.files import is_file, write_json
+from hhd.files import is_file, make_folder, write_json
 from hhd.pose import FoundPose, Pose
 from hhd.progress import counting
 
@@ -24,6 +24,10 @@ Image = NDArray[np.uint8]
 BoxesOf = Callable[[Path, Image], ArrayLike | None]
 """The boxes of a picture, given its path and its pixels; None is one person who fills it."""
 ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".avif"}
+
+
+NAMED = 3
+"""Pictures that an error names."""
 
 
 def filled(picture: Path, pixels: Image) -> None:
@@ -42,31 +46,48 @@ def predict_pictures(
     """Write to ``out`` each image with its poses, predictions.json and, in COCO's form of results,
     coco_results.json, whose image_id is of ``image_ids`` or the image's number from 1.
 
-    Returns the number of persons. ``ValueError`` where a drawing would lie among the images, or on
-    another's.
+    Returns the number of persons. A picture that cannot be read is passed over, and named by the
+    ``ValueError`` at the end; whatever ends it, the JSON has what was done until then.
+    ``ValueError`` before anything is done where a drawing would lie among the images.
     """
-    _check_drawings(images, out)
-    out.mkdir(parents=True, exist_ok=True)
+    drawings = name_drawings(images, out)
+    make_folder(out, "output")
+    ids = range(1, len(images) + 1) if image_ids is None else image_ids
     # Those that are on their way through the network, to be drawn on.
-    pictures: deque[Image] = deque()
+    waiting: deque[tuple[Path, int, Image]] = deque()
+    unread: list[str] = []
 
     def wanted() -> Iterator[tuple[Image, Any]]:
-        for image in images:
-            pictures.append(read_picture(image))
-            yield pictures[-1], boxes(image, pictures[-1])
+        for image, own in zip(images, ids, strict=True):
+            try:
+                picture = read_picture(image)
+            except (OSError, ValueError) as error:
+                unread.append(str(error))
+                continue
+            waiting.append((image, own, picture))
+            yield picture, boxes(image, picture)
 
-    rows, results = [], []
-    ids = range(1, len(images) + 1) if image_ids is None else image_ids
-    with counting(Console(), "predict", len(images), "pictures") as advance:
-        for image, own, people in zip(images, ids, pose.stream(wanted()), strict=True):
-            write_picture(
-                _drawing(image, out), _drawn(pictures.popleft(), people, pose, min_confidence)
-            )
-            rows.append({"image": str(image), "people": [_row(p, pose.joints) for p in people]})
-            results += [coco_result(person, own) for person in people]
-            advance(1)
-    write_json(out / "predictions.json", rows)
-    write_json(out / "coco_results.json", results)
+    rows: list[dict[str, Any]] = []
+    results: list[dict[str, Any]] = []
+    try:
+        with counting(Console(), "predict", len(images), "pictures") as advance:
+            for people in pose.stream(wanted()):
+                image, own, picture = waiting.popleft()
+                write_picture(drawings[image], _drawn(picture, people, pose, min_confidence))
+                found = [_row(person, pose.joints) for person in people]
+                rows.append({"image": str(image), "drawing": drawings[image].name, "people": found})
+                results += [coco_result(person, own) for person in people]
+                advance(1)
+    finally:
+        if rows:
+            write_json(out / "predictions.json", rows)
+            write_json(out / "coco_results.json", results)
+    if unread:
+        raise ValueError(
+            f"{len(unread)} of {len(images)} pictures cannot be read, the others are in {out}: "
+            + "; ".join(unread[:NAMED])
+            + (f"; and {len(unread) - NAMED} more" if len(unread) > NAMED else "")
+        )
     return len(results)
 
 
@@ -89,7 +110,7 @@ def predict_video(
     file = out / f"{name}.mp4"
     if isinstance(source, Path) and file.resolve() == source.resolve():
         raise ValueError(f"the drawing of {source} would replace it: choose another output")
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out, "output")
     waiting: deque[Image] = deque()
 
     def wanted() -> Iterator[tuple[Image, Any]]:
@@ -175,22 +196,19 @@ def _row(person: FoundPose, names: Sequence[str]) -> dict[str, Any]:
     return {"box": list(person.box), "score": round(person.score, 4), "joints": joints}
 
 
-def _drawing(image: Path, out: Path) -> Path:
-    return out / f"{image.stem}.png"
-
-
-def _check_drawings(images: Sequence[Path], out: Path) -> None:
-    drawn: dict[Path, Path] = {}
+def name_drawings(images: Sequence[Path], out: Path) -> dict[Path, Path]:
+    """Where each image is drawn: a.png for a.jpg, a.jpg.png where there is another a, numbered
+    where that is not enough. ``ValueError`` where one would lie among the images."""
+    stems = Counter(image.stem for image in images)
+    taken: Counter[str] = Counter()
+    named: dict[Path, Path] = {}
     for image in images:
-        drawing = _drawing(image, out)
         if image.resolve().parent == out.resolve():
             raise ValueError(
-                f"the drawing of {image} would be {drawing}, among the pictures: "
+                f"the drawing of {image} would be in {out}, among the pictures: "
                 "choose another output"
             )
-        if drawing in drawn:
-            raise ValueError(
-                f"the drawings of {drawn[drawing]} and {image} would both be {drawing}: "
-                "take them one by one, each to an output of its own"
-            )
-        drawn[drawing] = image
+        name = image.stem if stems[image.stem] == 1 else image.name
+        taken[name] += 1
+        named[image] = out / (f"{name}.png" if taken[name] == 1 else f"{name}.{taken[name]}.png")
+    return named

@@ -315,6 +315,17 @@ def _spread_of_backgrounds() -> str:
     return "\n".join(lines).rstrip()
 
 
+WAYS = {
+    "integral, PyTorch": "integral, PyTorch",
+    "integral, ONNX": "integral, ONNX",
+    "integral, int8, ONNX": "integral, int8",
+    "heatmap, plain, ONNX": "heatmap, peak, ONNX",
+    "heatmap, dark, ONNX": "heatmap, DARK, ONNX",
+    "heatmap, dark, ONNX and NumPy": "heatmap, DARK as commonly written",
+}
+"""The latencies that the page shows, and its columns' names."""
+
+
 def _latency() -> str:
     """What `python -m benchmarks.latency --json benchmarks/accuracy/latency.json` measured."""
     content = json.loads((HERE / "latency.json").read_text())
@@ -325,10 +336,10 @@ def _latency() -> str:
     for way in groups[decoding[0]]:
         cells = [f"{1e6 * groups[name][way]:.0f}" for name in decoding]
         lines.append(f"| {way} | {' | '.join(cells)} |")
-    lines += ["", "| network, ms | PyTorch | ONNX Runtime |", "|---|---|---|"]
+    lines += ["", f"| network, ms | {' | '.join(WAYS.values())} |", f"|---|{'---|' * len(WAYS)}"]
     times = groups["networks"]
-    for name in dict.fromkeys(name.rsplit(", ", 1)[0] for name in times):
-        cells = [f"{1e3 * times[f'{name}, {by}']:.1f}" for by in ("PyTorch", "ONNX Runtime")]
+    for name in dict.fromkeys(name.partition(", ")[0] for name in times):
+        cells = [f"{1e3 * times[f'{name}, {way}']:.2f}" for way in WAYS]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
 

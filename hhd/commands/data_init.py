@@ -40,7 +40,12 @@ def run(words: Sequence[str]) -> None:
         "--category", metavar="NAME", help="by name or id, where several have joints"
     )
     parser.add_argument("--name", help="the skeleton's (default: the output's)")
-    parser.add_argument("--yes", action="store_true", help="ask nothing")
+    parser.add_argument(
+        "--yes",
+        action="store_true",
+        help="ask nothing, and replace the output if it is there (default: ask on a terminal; "
+        "elsewhere write, but replace nothing)",
+    )
     options = parser.parse_args(words)
     output = options.output or options.annotations.parent / "skeleton.yaml"
     found = propose_skeleton(options.annotations, options.name or output.stem, options.category)
@@ -77,6 +82,8 @@ def _print(found: Proposal) -> None:
     if found.unpaired:
         print(f"no partner was found for {', '.join(found.unpaired)}")
     print(f"limbs: {len(skeleton.limbs)}; PCK in units of {skeleton.normaliser_name()}")
+    for text in found.left_out:
+        print(f"not used: {text}")
     if found.box is not None:
         print(
             f"boxes are {found.box[0]:.0f} x {found.box[1]:.0f} pixels (median); input_size "

@@ -6,7 +6,6 @@ import json
 from collections.abc import Sequence
 
 from hhd.commands.options import command_parser
-from hhd.doctor import examine, lines_of
 
 
 def run(words: Sequence[str]) -> int:
@@ -19,6 +18,11 @@ def run(words: Sequence[str]) -> int:
     )
     parser.add_argument("--json", action="store_true", help="as JSON")
     options = parser.parse_args(words)
+    try:
+        from hhd.doctor import examine, lines_of
+    except ModuleNotFoundError as error:
+        print(f"WRONG: the Python module {error.name} is not there: pip install {error.name}")
+        return 1
     report = examine()
     if options.json:
         advice = [{"wrong": wrong, "text": text} for wrong, text in report.advice]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import re
+import signal
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from numpy.typing import ArrayLike
 from hhd.boxes import Boxes, read_boxes
 from hhd.commands.options import add_decoding, command_parser, decoding_of, from_up
 from hhd.detectors import FORMS, Detector, load_detector
+from hhd.files import is_file, make_folder
 from hhd.models.shipped import SHIPPED
 from hhd.pose import Pose
 from hhd.predict import BoxesOf, Image, filled, find_inputs, predict_pictures, predict_video
@@ -84,42 +87,83 @@ def run(words: Sequence[str]) -> None:
     )
     parser.add_argument("--device", default="auto", help="cpu, cuda or auto (default: auto)")
     options = parser.parse_args(words)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    _check(options)
     given = Path(options.files[0]).suffix in (".safetensors", ".onnx")
-    model = Path(options.files[0]) if given else None
+    model = Path(options.files[0]) if given else SHIPPED
     names = options.files[1:] if given else options.files
     if not names:
         raise ValueError(f"pictures: none is given beside the model {model}")
-    pose = Pose(model, device=options.device, batch_size=options.batch_size, **decoding_of(options))
+    # What is wrong with files is told before the seconds that a network takes to load.
+    if not is_file(model):
+        raise FileNotFoundError(f"model file {model} does not exist")
     cameras = [word for word in names if re.fullmatch(r"webcam(:\d+)?", word)]
     images, videos = find_inputs([word for word in names if word not in cameras])
     moving: list[Path | int] = [*videos, *(int(word[7:] or 0) for word in cameras)]
     if options.boxes is not None and moving:
         raise ValueError("boxes of --boxes are pictures'; a video takes --detector")
-    boxes = _boxes_of_file(options) if options.boxes is not None else None
-    if boxes is not None:
+    boxes = None
+    if options.boxes is not None:
+        threshold = _default(options.box_threshold, 0.0)
+        boxes = read_boxes(options.boxes, threshold, options.box_category)
         images = _with_boxes(images, boxes, options.boxes)
+    make_folder(options.output, "output")
+    if (options.output / "predictions.json").exists() and images:
+        print(f"what an earlier run left in {options.output} stays, but for its JSON")
+    device = choose_device(options.device)
+    pose = Pose(model, device=options.device, batch_size=options.batch_size, **decoding_of(options))
     if not given and pose.card.source is not None:
         print(f"{SHIPPED.name}: {pose.card.source}")
     find: BoxesOf = filled
-    ids = None
+    ids, outside = None, Outside()
     if boxes is not None:
-        find = listed(boxes)
+        find = outside.left_out(listed(boxes))
         known = [boxes.image_id(image) for image in images]
         ids = [own for own in known if own is not None] if None not in known else None
     elif options.detector is not None:
-        detector = load_detector(options.detector, choose_device(options.device))
-        find = detected(detector, _default(options.box_threshold, 0.5))
+        detector = load_detector(options.detector, device)
+        find = outside.left_out(detected(detector, _default(options.box_threshold, 0.5)))
+    try:
+        _predict(pose, images, moving, find, ids, options)
+    finally:
+        outside.tell()
+
+
+def _predict(
+    pose: Pose,
+    images: Sequence[Path],
+    moving: Sequence[Path | int],
+    find: BoxesOf,
+    ids: Sequence[int] | None,
+    options: argparse.Namespace,
+) -> None:
+    out, least = options.output, options.min_confidence
     for source in moving:
-        count = predict_video(
-            pose, source, options.output, find, options.min_confidence, options.frames
-        )
-        print(f"{count} frames of {source} in {options.output}")
+        count = predict_video(pose, source, out, find, least, options.frames)
+        print(f"{count} frames of {source} in {out}")
     if images:
-        count = predict_pictures(pose, images, options.output, find, options.min_confidence, ids)
+        count = predict_pictures(pose, images, out, find, least, ids)
         print(
-            f"{count} persons in {len(images)} pictures: drawings, predictions.json and "
-            f"coco_results.json in {options.output}"
+            f"persons: {count}, pictures: {len(images)}; drawings, predictions.json and "
+            f"coco_results.json in {out}"
         )
+
+
+def _check(options: argparse.Namespace) -> None:
+    if not 0 <= options.min_confidence <= 1:
+        raise ValueError(f"--min-confidence is {options.min_confidence}; it takes 0 to 1")
+    if options.box_threshold is not None and not (options.boxes or options.detector):
+        raise ValueError(
+            "--box-threshold is of the boxes of --boxes or --detector; neither is given"
+        )
+    for word in options.files:
+        inside = [path for path in Path(word).iterdir() if path.is_dir()] if _folder(word) else []
+        if inside:
+            print(f"{word}: its folders are not looked into; '{word}/**/*.jpg' does")
+
+
+def _folder(word: str) -> bool:
+    return Path(word).is_dir()
 
 
 def listed(boxes: Boxes) -> BoxesOf:
@@ -135,7 +179,12 @@ def detected(detector: Detector, threshold: float) -> BoxesOf:
     """A detector's boxes that score ``threshold`` or more."""
 
     def find(image: Path, pixels: Image) -> ArrayLike:
-        found = np.asarray(detector(pixels), dtype=np.float64)
+        try:
+            found = np.asarray(detector(pixels), dtype=np.float64)
+        except Exception as error:  # somebody else's code: whatever it raises
+            raise ValueError(
+                f"the detector fails on {image}: {type(error).__name__}: {error}"
+            ) from error
         if found.size == 0:
             return np.empty((0, 5))
         if found.ndim != 2 or found.shape[1] not in (4, 5):
@@ -143,13 +192,45 @@ def detected(detector: Detector, threshold: float) -> BoxesOf:
                 f"the detector gave {list(found.shape)} for {image}; it takes [N, 4] or [N, 5] of "
                 "x, y, width, height and score"
             )
+        if not np.isfinite(found).all() or not (found[:, 2:4] > 0).all():
+            raise ValueError(
+                f"the detector gave a box for {image} that is not finite, or of no width or height"
+            )
         return found if found.shape[1] == 4 else found[found[:, 4] >= threshold]
 
     return find
 
 
-def _boxes_of_file(options: argparse.Namespace) -> Boxes:
-    return read_boxes(options.boxes, _default(options.box_threshold, 0.0), options.box_category)
+class Outside:
+    """Counts the boxes that lie outside of their pictures, and leaves them out."""
+
+    def __init__(self) -> None:
+        self.count, self.first = 0, ""
+
+    def left_out(self, find: BoxesOf) -> BoxesOf:
+        """``find`` without such boxes."""
+
+        def inside(image: Path, pixels: Image) -> ArrayLike | None:
+            given = find(image, pixels)
+            if given is None:
+                return None
+            found = np.asarray(given, dtype=np.float64)
+            if not len(found):
+                return found
+            height, width = pixels.shape[:2]
+            low, high = found[:, :2], found[:, :2] + found[:, 2:4]
+            seen = ((high > 0) & (low < [width, height])).all(axis=1)
+            if not seen.all():
+                self.first = self.first or f"{found[~seen][0, :4].tolist()} of {image}"
+                self.count += int((~seen).sum())
+            return found[seen]
+
+        return inside
+
+    def tell(self) -> None:
+        """Say so, if there were any."""
+        if self.count:
+            print(f"boxes outside of their pictures, left out: {self.count}, such as {self.first}")
 
 
 def _with_boxes(images: list[Path], boxes: Boxes, file: Path) -> list[Path]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,8 @@ INPUT_SIDES = (96, 128, 192, 256, 384)
 class Proposal:
     """A skeleton to be confirmed, what was guessed of it, and what the boxes ask for.
 
-    ``unpaired`` are joints whose names say a side and whose mirror image is not there;
+    ``unpaired`` are joints whose names say a side and whose mirror image is not there, ``left_out``
+    tells of what could not be used;
     ``box`` is the median width and height in pixels, ``input_size`` what fits it.
     """
 
@@ -34,6 +35,7 @@ class Proposal:
     box: tuple[float, float] | None
     input_size: tuple[int, int]
     named: bool
+    left_out: tuple[str, ...]
 
 
 def propose_skeleton(annotations: Path, name: str, category: str | None = None) -> Proposal:
@@ -44,10 +46,12 @@ def propose_skeleton(annotations: Path, name: str, category: str | None = None) 
     unit are the defaults of :class:`Skeleton`. ``ValueError`` where there are no keypoints.
     """
     content = coco_content(annotations)
-    own, joints, limbs = _category(content, annotations, category)
+    own, joints, limbs, given = _category(content, annotations, category)
     people = [a for a in content["annotations"] if own is None or a.get("category_id") == own]
     people = [a for a in people if isinstance(a.get("keypoints"), list) and a["keypoints"]]
     named = bool(joints)
+    if not people:
+        raise ValueError(f"{annotations} has no person with keypoints")
     if not named:
         counts = {len(a["keypoints"]) // 3 for a in people if len(a["keypoints"]) % 3 == 0}
         if len(counts) != 1:
@@ -72,6 +76,7 @@ def propose_skeleton(annotations: Path, name: str, category: str | None = None) 
         _labelled(people, len(joints)),
         *_sizes(people),
         named,
+        tuple(_left_out(people, len(joints), limbs, given)),
     )
 
 
@@ -94,8 +99,9 @@ def skeleton_text(skeleton: Skeleton) -> str:
 
 def _category(
     content: dict[str, Any], path: Path, wanted: str | None
-) -> tuple[int | None, list[str], list[tuple[int, int]]]:
-    """Id, joint names and limbs of the category whose joints these are."""
+) -> tuple[int | None, list[str], list[tuple[int, int]], int]:
+    """Id, joint names and limbs of the category whose joints these are, and how many limbs the file
+    gives it."""
     found = []
     for number, category in enumerate(content["categories"]):
         where = f"categories[{number}] of {path}"
@@ -107,17 +113,18 @@ def _category(
         if wanted is None and not joints:
             continue
         if wanted is None or wanted in (str(own), name):
-            found.append((name, own, joints, _limbs(category.get("skeleton"), len(joints), where)))
+            pairs = category.get("skeleton")
+            limbs = _limbs(pairs, len(joints), where)
+            found.append((name, own, joints, limbs, len(pairs or ())))
     if not found and wanted is not None:
         names = [str(c.get("name", c.get("id"))) for c in content["categories"]]
         raise ValueError(f"{path}: category is {shown(wanted)}; it has {shown(names)}")
     if len(found) > 1:
-        names = [f"{name} ({len(joints)} joints)" for name, _, joints, _ in found]
+        names = [f"{name} ({len(joints)} joints)" for name, _, joints, *_ in found]
         raise ValueError(f"{path} has joints of {', '.join(names)}: choose one with --category")
     if not found:
-        return None, [], []
-    _, own, joints, limbs = found[0]
-    return own, joints, limbs
+        return None, [], [], 0
+    return found[0][1:]
 
 
 def _limbs(given: Any, joints: int, where: str) -> list[tuple[int, int]]:
@@ -133,6 +140,17 @@ def _limbs(given: Any, joints: int, where: str) -> list[tuple[int, int]]:
     limbs = [(a - first, b - first) for a, b in given]
     # What an annotation tool left of joints that were deleted is no limb.
     return [(a, b) for a, b in limbs if 0 <= a < joints and 0 <= b < joints and a != b]
+
+
+def _left_out(
+    people: Sequence[dict[str, Any]], joints: int, limbs: Sequence[Any], given: int
+) -> Iterator[str]:
+    if len(limbs) < given:
+        yield f"{given - len(limbs)} limbs of joints that are not there"
+    if other := sum(len(a["keypoints"]) != 3 * joints for a in people):
+        yield f"{other} persons whose keypoints are not {joints} times x, y, v"
+    if without := sum(not a.get("bbox") for a in people):
+        yield f"{without} persons without a box, which training needs"
 
 
 def _torso(joints: Sequence[str]) -> tuple[str, str] | None:
@@ -158,7 +176,7 @@ def _sizes(people: Sequence[dict[str, Any]]) -> tuple[tuple[float, float] | None
     width, height = (float(side) for side in np.median(np.array(boxes, dtype=np.float64), axis=0))
     wanted = 1.25 * max(width, height)
     longer = min(INPUT_SIDES, key=lambda side: abs(np.log(side / max(wanted, 1.0))))
-    shorter = longer * 3 // 4
+    shorter = round(longer * 0.75 / 32) * 32  # what every network takes
     ratio = height / max(width, 1e-9)
     if ratio > 1.15:
         return (width, height), (shorter, longer)

@@ -19,7 +19,7 @@ def side_and_rest(name: str) -> tuple[str | None, str]:
     """
     words = [word.lower() for word in _WORDS.findall(name)] or [name]
     sides = [i for i, word in enumerate(words) if word in _SIDES]
-    if len(words) > 1 and len(sides) == 1:
+    if len(sides) == 1:
         rest = [word for i, word in enumerate(words) if i != sides[0]]
         return _SIDES[words[sides[0]]], "_".join(rest)
     for side in (LEFT, RIGHT):
@@ -38,7 +38,7 @@ def guess_flip_pairs(joints: Sequence[str]) -> list[tuple[str, str]]:
         side, rest = side_and_rest(joint)
         if side == LEFT and named[LEFT, rest] == joint and (RIGHT, rest) in named:
             pairs.append((joint, named[RIGHT, rest]))
-        elif side is None and joint[:1] in "lL":
+        elif side is None and joint.startswith(("l", "L")):
             other = ("r" if joint[0] == "l" else "R") + joint[1:]
             if other in joints:
                 pairs.append((joint, other))

@@ -80,6 +80,10 @@ class Skeleton:
         unknown = [name for group in named for name in group if name not in self.joints]
         if unknown:
             raise ValueError(f"skeleton {self.name}: {shown(unknown)} not among its joints")
+        if any(a == b for a, b in pairs):
+            raise ValueError(
+                f"skeleton {self.name}: a pair of flip_pairs, limbs or pck_normaliser is one joint"
+            )
         mirrored = [name for pair in self.flip_pairs for name in pair]
         if len(set(mirrored)) != len(mirrored):
             raise ValueError(f"skeleton {self.name}: a joint is in more than one of flip_pairs")

@@ -105,6 +105,11 @@ def load_model(path: Path) -> tuple[PoseModel, ModelCard]:
             metadata = file.metadata() or {}
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
+        if path.suffix == ".onnx":
+            raise ValueError(
+                f"model file {path} is an ONNX file, which hhd predict runs and hhd export --check "
+                "measures; this takes a model.safetensors"
+            ) from error
         raise ValueError(
             f"model file {path} is not a safetensors file, which hhd convert makes of a "
             f"checkpoint: {one_line(str(error))}"

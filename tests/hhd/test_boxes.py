@@ -152,3 +152,92 @@ def test_torchvisions_detector(tmp_path):
     assert found.shape[1] == 5
     with pytest.raises(ValueError, match="detector torchvision:'none_such' is none"):
         torchvision_detector("none_such", weights=None)
+
+
+def pictures_in(folder, *names):
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        cv2.imwrite(str(folder / name), np.full((80, 60, 3), 90, np.uint8))
+    return folder
+
+
+def test_a_picture_that_cannot_be_read_costs_no_other(tmp_path, capsys):
+    folder = pictures_in(tmp_path / "in", "a.png", "c.png")
+    (folder / "b.jpg").write_bytes(b"")
+    out = tmp_path / "out"
+    assert main(["predict", str(folder), f"--output={out}"]) == 1
+    text = capsys.readouterr().err
+    assert f"1 of 3 pictures cannot be read, the others are in {out}" in text
+    assert "b.jpg" in text
+    rows = json.loads((out / "predictions.json").read_text())
+    assert [row["drawing"] for row in rows] == ["a.png", "c.png"]
+    results = json.loads((out / "coco_results.json").read_text())
+    assert [result["image_id"] for result in results] == [1, 3]
+
+
+def test_an_interrupt_keeps_what_was_done(tmp_path, monkeypatch):
+    folder = pictures_in(tmp_path / "in", *(f"{number}.png" for number in range(5)))
+    asked = []
+
+    def interrupted(picture):
+        asked.append(picture)
+        if len(asked) == 4:
+            raise KeyboardInterrupt
+        return [[0, 0, 50, 70]]
+
+    monkeypatch.setattr("hhd.commands.predict.load_detector", lambda *_: interrupted)
+    words = ["predict", str(folder), "--detector=a:b", "--batch-size=1"]
+    assert main([*words, f"--output={tmp_path}/out"]) == 130
+    assert len(json.loads((tmp_path / "out" / "predictions.json").read_text())) == 3
+
+
+def test_drawings_have_names_of_their_own(tmp_path):
+    first = pictures_in(tmp_path / "one", "a.jpg", "a.png", "b.png")
+    second = pictures_in(tmp_path / "two", "a.png")
+    out = tmp_path / "out"
+    assert main(["predict", str(first), str(second), f"--output={out}"]) == 0
+    rows = json.loads((out / "predictions.json").read_text())
+    names = ["a.jpg.png", "a.png.png", "b.png", "a.png.2.png"]
+    assert [row["drawing"] for row in rows] == names
+    assert {path.name for path in out.glob("*.png")} == set(names)
+
+
+def test_boxes_outside_of_their_picture_are_left_out_aloud(tmp_path, capsys):
+    folder = pictures_in(tmp_path / "in", "a.png")
+    places = ([5, 5, 20, 30], [5000, 5000, 20, 20], [-30, 0, 20, 20], [-5, 60, 20, 40])
+    boxes = written(tmp_path, [{"image": "a.png", "bbox": box} for box in places])
+    words = ["predict", str(folder), f"--boxes={boxes}", f"--output={tmp_path}/out"]
+    assert main(words) == 0
+    text = capsys.readouterr().out
+    assert "left out: 2, such as [5000.0, 5000.0, 20.0, 20.0] of" in text
+    assert "persons: 2, pictures: 1" in text
+
+
+def test_a_detector_that_fails_is_named_with_its_picture(tmp_path, monkeypatch, capsys):
+    """It lies in the folder where the command is called."""
+    monkeypatch.chdir(pictures_in(tmp_path, "a.png"))
+    (tmp_path / "bad_ones.py").write_text(
+        "def raises(p):\n    raise RuntimeError('no weights')\n"
+        "def empty(p):\n    return [[1, 2, float('nan'), 4]]\n"
+    )
+    for name, message in (
+        ("raises", "the detector fails on a.png: RuntimeError: no weights"),
+        ("empty", "the detector gave a box for a.png that is not finite"),
+    ):
+        words = ["predict", "a.png", f"--detector=bad_ones:{name}", f"--output={tmp_path}/{name}"]
+        assert main(words) == 1
+        assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--min-confidence=nan"], "--min-confidence is nan; it takes 0 to 1"),
+        (["--box-threshold=.5"], "--box-threshold is of the boxes of --boxes or --detector"),
+        (["--output=a.png"], "output a.png cannot be made: File exists"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(tmp_path, monkeypatch, capsys, words, message):
+    monkeypatch.chdir(pictures_in(tmp_path, "a.png"))
+    assert main(["predict", "a.png", *words]) == 1
+    assert message in capsys.readouterr().err

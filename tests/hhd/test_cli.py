@@ -112,10 +112,8 @@ def test_predict_draws_over_no_picture(tmp_path, capsys, lsp14, people):
             (folder / name).write_bytes(content)
     out = tmp_path / "out"
     for images, output, message in (
-        ([one / "x.png"], one, f"the drawing of {one}/x.png would be {one}/x.png, among the"),
-        ([one / "x.jpg"], other / "../s1", f"the drawing of {one}/x.jpg would be {other}/../s1/x"),
-        ([one / "x.png", other / "x.png"], out, f"the drawings of {one}/x.png and {other}/x.png"),
-        ([one / "x.jpg", one / "x.png"], out, f"the drawings of {one}/x.jpg and {one}/x.png"),
+        ([one / "x.png"], one, f"the drawing of {one}/x.png would be in {one}, among the pictures"),
+        ([one / "x.jpg"], other / "../s1", f"the drawing of {one}/x.jpg would be in {other}/../s1"),
     ):
         assert main(["predict", str(model), *map(str, images), "--output", str(output)]) == 1
         error = capsys.readouterr().err

@@ -78,7 +78,9 @@ def test_little_shared_memory(monkeypatch, free, ill):
 def test_environment_and_threads(monkeypatch):
     monkeypatch.setenv("HHD_BACKEND", "reference")
     monkeypatch.setattr(doctor.torch, "get_num_threads", lambda: 1000)
+    monkeypatch.setattr(doctor.os, "getloadavg", lambda: (500.0, 1.0, 1.0))
     texts = notes()
+    assert any("this machine is busy (load 500.0 on " in text for text in texts)
     assert "HHD_BACKEND is reference: it overrides the choice" in texts
     assert any(text.startswith("torch uses 1000 threads on ") for text in texts)
 
@@ -119,7 +121,8 @@ def test_the_base_install_is_enough():
 import sys
 class Absent:
     def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in ("rich", "cv2", "yaml", "jsonargparse", "pycocotools", "PIL"):
+        absent = ("rich", "cv2", "yaml", "jsonargparse", "pycocotools", "PIL", *sys.argv[1:])
+        if name.split(".")[0] in absent:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 sys.meta_path.insert(0, Absent())
 from hhd.cli import main
@@ -128,3 +131,9 @@ sys.exit(main(["doctor"]))
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert found.returncode == 0, found.stderr
     assert "nothing is wrong" in found.stdout
+    words = [sys.executable, "-c", script, "torch"]
+    found = subprocess.run(words, capture_output=True, text=True)
+    assert found.returncode == 1
+    assert found.stdout.strip() == (
+        "WRONG: the Python module torch is not there: pip install torch"
+    )

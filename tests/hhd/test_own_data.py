@@ -108,7 +108,8 @@ def test_an_export_trains_evaluates_and_predicts(tmp_path, capsys):
     [
         ("left_eye", "left"), ("eye.L", "left"), ("rKnee", "right"), ("LEye", "left"),
         ("EyeR", "right"), ("lefteye", "left"), ("Right Hip", "right"), ("kneeleft", "left"),
-        ("nose", None), ("right", None), ("lever", None), ("rump", None), ("l_r", None),
+        ("nose", None), ("right", "right"), ("R", "right"), ("lever", None), ("rump", None),
+        ("l_r", None),
     ],
 )  # fmt: skip
 def test_sides_of_names(name, side):
@@ -118,6 +119,7 @@ def test_sides_of_names(name, side):
 def test_pairs_are_guessed_from_names():
     joints = ["nose", "lknee", "rknee", "eye_L", "eye_R", "left_ear", "tail", "RHip", "LHip", "lip"]
     assert guess_flip_pairs(joints) == [("lknee", "rknee"), ("eye_L", "eye_R"), ("LHip", "RHip")]
+    assert guess_flip_pairs(["right", "left", "", "lip"]) == [("left", "right")]
 
 
 def test_left_and_right_have_their_colours_whatever_their_names():
@@ -168,6 +170,7 @@ def test_limbs_are_counted_from_one_or_from_zero(tmp_path):
 def test_several_categories_with_joints_ask_which(tmp_path):
     content = json.loads((EXPORTS / "cvat.json").read_text())
     content["categories"].append({"id": 2, "name": "cat", "keypoints": ["nose", "tail"]})
+    content["annotations"][1] |= {"category_id": 2, "keypoints": [50, 44, 2, 60, 40, 2]}
     file = tmp_path / "a.json"
     file.write_text(json.dumps(content))
     with pytest.raises(ValueError, match=r"has joints of dog \(4 joints\), cat \(2 joints\)"):
@@ -182,6 +185,7 @@ def test_sizes_follow_the_boxes(tmp_path):
     file = tmp_path / "a.json"
     for box, expected in (
         ([0, 0, 90, 200], (192, 256)),
+        ([0, 0, 40, 80], (64, 96)),
         ([0, 0, 80, 80], (96, 96)),
         ([0, 0, 200, 90], (256, 192)),
     ):
@@ -230,3 +234,26 @@ def test_a_split_holds_pictures_out(tmp_path, capsys):
     for share, message in (("1.5", "between 0 and 1"), ("0.00001", "leaves 300 to train on and 0")):
         assert main(["data", "split", str(file), f"--share={share}"]) == 1
         assert message in capsys.readouterr().err
+
+
+def test_what_cannot_be_used_is_told(tmp_path, capsys):
+    content = json.loads((EXPORTS / "cvat.json").read_text())
+    content["categories"][0]["skeleton"].append([2, 9])
+    content["annotations"][0]["keypoints"] = [1, 2, 2]
+    del content["annotations"][1]["bbox"]
+    file = tmp_path / "a.json"
+    file.write_text(json.dumps(content))
+    assert main(["data", "init", str(file)]) == 0
+    text = capsys.readouterr().out
+    assert "not used: 1 limbs of joints that are not there" in text
+    assert "not used: 1 persons whose keypoints are not 4 times x, y, v" in text
+    assert "not used: 1 persons without a box, which training needs" in text
+    content["annotations"] = []
+    file.write_text(json.dumps(content))
+    assert main(["data", "init", str(file), "--yes"]) == 1
+    assert "has no person with keypoints" in capsys.readouterr().err
+
+
+def test_a_pair_of_one_joint_is_refused():
+    with pytest.raises(ValueError, match="a pair of flip_pairs, limbs or pck_normaliser is one"):
+        Skeleton("s", ("a", "b"), (), pck_normaliser=("a", "a"))
