@@ -80,6 +80,9 @@ def export_model(
     if calibrate is not None:
         as_seen = replace(exported, recipe=card.recipe)
         crops = real_crops(calibrate, images, as_seen, calibration, console)
+        if len(crops) < calibration:
+            text = f"calibrated on {len(crops)} crops alone: more of what the network will see"
+            say(console, f"{text} make int8 better, --check says by how much")
     licence = "Apache-2.0" if model == SHIPPED else None
 
     plain = onnx_graph(network, exported, opset)

@@ -85,8 +85,8 @@ def find_recipe(name_or_path: str) -> Path:
             return path
     shipped = sorted(path.stem for path in SHIPPED.glob("*.yaml"))
     raise FileNotFoundError(
-        f"recipe is {shown(name_or_path)}: neither a file nor one of {', '.join(shipped)}"
-        + meant(name_or_path, shipped)
+        f"recipe is {shown(name_or_path)}: neither a file nor a shipped recipe"
+        + (meant(name_or_path, shipped) or f", {', '.join(shipped)}")
     )
 
 
