@@ -128,9 +128,19 @@ class HHDLoss(_Distillation):
 
     Args:
         beta: inverse temperature of the student's softmax.
-        window: (rows, columns), or the side of a square.
-        normalize: (student, teacher), see `normalize`.
-        divergence, locate, sampling, border, reduction, eps: see `hhd_loss`.
+        window: (rows, columns) of heatmap pixels, or the side of a square.
+        normalize: (student, teacher), what a map is divided by: "softmax" (of beta S), "l1_positive"
+            (its positive part over the sum of that), "l1", "l2" (norms of the whole map), "none".
+        divergence: "kl", KL(teacher || student) over the window's cells and one rest bin, the mass
+            outside, or "sse", the sum of squared differences in the window.
+        locate: where the student's window lies: "peak", at the teacher's; "debiased", where the
+            peak would be of a student whose expectation is there; "published", as the official
+            code shifts it.
+        sampling: "nearest", whole cells, or "bilinear", between them.
+        border: what a window holds beyond the map: "mirror", its mirror image, or
+            "mirror_published", with the official code's slip at odd windows.
+        reduction: "mean", weighted over joints, or "official", sum / B.
+        eps: smallest divisor of a normalisation.
         weight: multiplies the loss.
     """
 
@@ -181,12 +191,26 @@ class IntegralHHDLoss(_Distillation):
     `start_from_zero_maps`, and decode it with `soft_argmax(..., window=9)`.
 
     Args:
-        beta: inverse temperature of the student's softmax.
-        coordinate_loss, coordinate_unit, transition: see `joint_loss`.
+        coordinate_loss: of d = (expectation - label) / unit, the mean over both axes of "l1": |d|;
+            "smooth_l1": d^2 / (2 t) where |d| < t, else |d| - t / 2; "l2": d^2. Or "none".
+        coordinate_unit: heatmap pixels a unit, usually the sigma of the labels' Gaussians; or "map",
+            the map's width for x and its height for y.
+        transition: t of "smooth_l1", in units.
         coordinate_weight, hhd_weight: of the two terms in `.loss`.
-        window: (rows, columns), or the side of a square.
-        normalize: (student, teacher), see `normalize`.
-        divergence, locate, sampling, border, reduction, eps: see `hhd_loss`.
+        beta: inverse temperature of the student's softmax.
+        window: (rows, columns) of heatmap pixels, or the side of a square.
+        normalize: (student, teacher), what a map is divided by: "softmax" (of beta S), "l1_positive"
+            (its positive part over the sum of that), "l1", "l2" (norms of the whole map), "none".
+        divergence: "kl", KL(teacher || student) over the window's cells and one rest bin, the mass
+            outside, or "sse", the sum of squared differences in the window.
+        locate: where the student's window lies: "peak", at the teacher's; "debiased", where the
+            peak would be of a student whose expectation is there; "published", as the official
+            code shifts it.
+        sampling: "nearest", whole cells, or "bilinear", between them.
+        border: what a window holds beyond the map: "mirror", its mirror image, or
+            "mirror_published", with the official code's slip at odd windows.
+        reduction: "mean", weighted over joints, or "official", sum / B.
+        eps: smallest divisor of a normalisation.
     """
 
     coordinate_loss: str = "l1"

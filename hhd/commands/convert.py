@@ -10,6 +10,11 @@ from hhd.commands.options import add_decoding, command_parser, decoding_of
 from hhd.convert import USUAL, convert
 from hhd.models.checkpoints import Part
 
+EXAMPLES = """  hhd convert hrnet_w48_mpii_256x256.pth --model hrnet_w48 --skeleton mpii16 \\
+    --input-size 256 256 --output hrnet_w48.safetensors
+  hhd convert runs/mine/checkpoint.pt --output student.safetensors
+"""
+
 
 def run(words: Sequence[str]) -> None:
     """Convert, and say what came of it."""
@@ -28,6 +33,7 @@ def _parser() -> argparse.ArgumentParser:
         "A checkpoint of HRNet, mmpose 0.x or 1.x, mmrazor, DWPose or the official HHD code, to a "
         "safetensors file that hhd eval, hhd predict and recipes take. The options say what the "
         "file does not; what hhd train wrote needs none but --output.",
+        EXAMPLES,
     )
     parser.add_argument("file", type=Path, help=".pth, .pt or .safetensors")
     parser.add_argument("--model", help="the network, by hhd's name: hrnet_w48 ...")

@@ -32,6 +32,10 @@ class Rows(Dataset[int]):
         return row
 
 
+EXAMPLES = """  hhd data cache lspet_kl --data-root DATA --cache cache/lspet
+"""
+
+
 def run(words: Sequence[str]) -> None:
     """Fill the cache of a recipe's training crops, and say how large it is."""
     parser = command_parser(
@@ -39,6 +43,7 @@ def run(words: Sequence[str]) -> None:
         "Decode a recipe's training pictures once, cut to their persons, into the folder that its "
         "field cache names. Training does so by itself in its first epoch; what is there already "
         "stays. hhd train --help lists the fields.",
+        EXAMPLES,
         usage="hhd data cache [RECIPE] [--field value]... --cache FOLDER",
     )
     _, rest = parser.parse_known_args(words)

@@ -16,6 +16,10 @@ from hhd.data.read import picture_folder
 from hhd.data.skeleton import load_skeleton
 from hhd.text import one_line
 
+EXAMPLES = """  hhd data check person_keypoints.json --skeleton coco17
+  hhd data check my/annotations.json --skeleton my/skeleton.yaml --ignore area
+"""
+
 
 def run(words: Sequence[str]) -> int:
     """Print what is wrong, kind by kind; 1 if anything is."""
@@ -24,6 +28,7 @@ def run(words: Sequence[str]) -> int:
         "What hhd train and hhd eval refuse of a data set (annotation, missing, picture), and what "
         "they take although it looks wrong (outside, box, units, area, id). The exit status is 1 "
         "if anything is found.",
+        EXAMPLES,
     )
     parser.add_argument("annotations", type=Path, help="COCO-style JSON, MPII's JSON or .mat")
     parser.add_argument("--skeleton", required=True, help="a shipped skeleton, or a YAML file")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,8 +12,7 @@ from hhd.data.read import picture_folder
 from hhd.files import write_bytes
 
 PARTS = ("train", "val")
-EXAMPLE = """example:
-  hhd data init my/annotations.json          writes my/skeleton.yaml
+EXAMPLES = """  hhd data init my/annotations.json          writes my/skeleton.yaml
   hhd data check my/annotations.json --skeleton my/skeleton.yaml
 """
 
@@ -26,8 +24,7 @@ def run(words: Sequence[str]) -> None:
         "A skeleton file from the joint names in a COCO-style file (COCO, CVAT, Label Studio, "
         "COCO-annotator, Roboflow). Pairs of left and right are guessed from the names and shown "
         "for confirmation.",
-        epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        EXAMPLES,
     )
     parser.add_argument("annotations", type=Path, help="COCO-style JSON")
     parser.add_argument(

@@ -12,6 +12,10 @@ from hhd.draw import check_picture_name
 from hhd.preview import write_preview
 from hhd.train.recipe import parse_recipe
 
+EXAMPLES = """  hhd data preview lspet_kl --data-root DATA --count 48
+  hhd data preview own_data --skeleton my/skeleton.yaml --train-annotations my/train.json
+"""
+
 
 def run(words: Sequence[str]) -> None:
     """Write the sheet, and say where."""
@@ -19,6 +23,7 @@ def run(words: Sequence[str]) -> None:
         "data preview",
         "A sheet of a recipe's augmented training crops, joints drawn. "
         "hhd train --help lists the fields.",
+        EXAMPLES,
         usage="hhd data preview [RECIPE] [--field value]... [--count N] [--file PNG]",
     )
     parser.add_argument(

@@ -8,6 +8,9 @@ from pathlib import Path
 from hhd.commands.options import command_parser
 from hhd.data.split import split_annotations
 
+EXAMPLES = """  hhd data split my/annotations.json --share 0.1
+"""
+
 
 def run(words: Sequence[str]) -> None:
     """Two annotation files of one."""
@@ -15,6 +18,7 @@ def run(words: Sequence[str]) -> None:
         "data split",
         "Hold pictures out to evaluate on: NAME_train.json and NAME_val.json beside a COCO-style "
         "NAME.json. Which, is by their file names: the same each time, whatever is added.",
+        EXAMPLES,
     )
     parser.add_argument("annotations", type=Path, help="COCO-style JSON")
     parser.add_argument(

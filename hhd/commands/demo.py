@@ -8,6 +8,10 @@ from pathlib import Path
 from hhd.commands.options import command_parser
 from hhd.demo import run_demo
 
+EXAMPLES = """  hhd demo
+  hhd demo --tiny --output /tmp/demo
+"""
+
 
 def run(words: Sequence[str]) -> None:
     """A teacher and four students on generated data."""
@@ -17,6 +21,7 @@ def run(words: Sequence[str]) -> None:
         "heatmap teacher on every label and four integral students on 64 of them, two of "
         "which the teacher teaches on the other pictures, too; a table and four pictures. Minutes "
         "on two cores; nothing is downloaded.",
+        EXAMPLES,
     )
     parser.add_argument(
         "--output",

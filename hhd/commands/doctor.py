@@ -7,6 +7,10 @@ from collections.abc import Sequence
 
 from hhd.commands.options import command_parser
 
+EXAMPLES = """  hhd doctor
+  hhd doctor --json > doctor.json
+"""
+
 
 def run(words: Sequence[str]) -> int:
     """The report; 1 if anything is wrong."""
@@ -15,6 +19,7 @@ def run(words: Sequence[str]) -> int:
         "What a bug report needs: versions, what is built and why something is not, compilers, "
         "CUDA and driver, extras, threads, memory, folders, a timed op; and what to do about what "
         "is wrong. The exit status is 1 if anything is.",
+        EXAMPLES,
     )
     parser.add_argument("--json", action="store_true", help="as JSON")
     options = parser.parse_args(words)

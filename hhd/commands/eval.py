@@ -21,6 +21,11 @@ from hhd.evaluate import evaluate_file
 from hhd.evaluation.report import print_report
 from hhd.files import write_json
 
+EXAMPLES = """  hhd eval runs/mine/model.safetensors --annotations val.json --images val2017
+  hhd eval MODEL --annotations val.json --detections boxes.json --json numbers.json
+  hhd eval MODEL --annotations val.json --flip-test none --decode-window whole
+"""
+
 
 def run(words: Sequence[str]) -> None:
     """Evaluate, print, and write the numbers where asked to."""
@@ -64,6 +69,7 @@ def _parser() -> argparse.ArgumentParser:
         "eval",
         "Accuracy of a model on annotated pictures. What no option says, the model's card does, or "
         "the recipe in it.",
+        EXAMPLES,
     )
     parser.add_argument("model", type=Path, help="model.safetensors that hhd train wrote")
     parser.add_argument(

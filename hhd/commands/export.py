@@ -11,7 +11,7 @@ from rich.console import Console
 from hhd.commands.options import add_decoding, command_parser, decoding_of, from_up
 from hhd.models.shipped import SHIPPED
 
-EXAMPLES = """examples:
+EXAMPLES = """\
   hhd export --output student.onnx                        the network that comes with hhd
   hhd export run/model.safetensors --output student.onnx --check val.json --images DIR
   hhd export run/model.safetensors --output small.onnx --int8 --calibrate "pictures/*.jpg"
@@ -50,8 +50,7 @@ def _parser() -> argparse.ArgumentParser:
         "export",
         "A model as one ONNX file, pixels in, keypoints out: normalisation, network, decoding and "
         "confidence are in the graph. The file is compared with PyTorch before it is written.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        EXAMPLES,
     )
     parser.add_argument(
         "model",

@@ -33,10 +33,32 @@ class CommandParser(argparse.ArgumentParser):
         super().error(message)
 
 
-def command_parser(command: str, description: str, **options: Any) -> argparse.ArgumentParser:
-    """The parser of ``hhd`` ``command``, which takes no option by a part of its name."""
+class _Help(argparse.HelpFormatter):
+    """argparse's, but that examples keep their lines."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        if text.startswith(EXAMPLES):
+            return text
+        return super()._fill_text(text, width, indent)
+
+
+EXAMPLES = "examples:\n"
+
+
+def command_parser(
+    command: str, description: str, examples: str, **options: Any
+) -> argparse.ArgumentParser:
+    """The parser of ``hhd`` ``command``, which takes no option by a part of its name.
+
+    ``examples``: lines that end its help.
+    """
     return CommandParser(
-        prog=f"hhd {command}", description=description, allow_abbrev=False, **options
+        prog=f"hhd {command}",
+        description=description,
+        epilog=EXAMPLES + examples,
+        formatter_class=_Help,
+        allow_abbrev=False,
+        **options,
     )
 
 

@@ -21,7 +21,7 @@ from hhd.pose import Pose
 from hhd.predict import BoxesOf, Image, filled, find_inputs, predict_pictures, predict_video
 from hhd.train.devices import choose_device
 
-EXAMPLES = """examples:
+EXAMPLES = """\
   hhd predict photo.jpg                                   one person who fills the picture
   hhd predict photos/ --boxes boxes.json                  everybody in a box
   hhd predict model.safetensors 'photos/*.jpg' --detector torchvision
@@ -38,8 +38,7 @@ def run(words: Sequence[str]) -> None:
         "predict",
         "Joints of persons in pictures and videos, drawn and as JSON. Boxes say where persons are; "
         "without them each picture is taken to be filled by one.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        EXAMPLES,
     )
     parser.add_argument(
         "files",

@@ -13,6 +13,9 @@ from hhd.report.page import write_report
 from hhd.report.run import read_runs
 from hhd.train.devices import choose_device
 
+EXAMPLES = """  hhd report runs/lspet_kl runs/lspet_integral --output compared.html
+"""
+
 
 def run(words: Sequence[str]) -> None:
     """Write one page of the runs."""
@@ -20,6 +23,7 @@ def run(words: Sequence[str]) -> None:
         "report",
         "One HTML page of one or several runs: curves, tables, recipes, pictures. It loads nothing "
         "from elsewhere.",
+        EXAMPLES,
     )
     parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="folder of hhd train")
     parser.add_argument("--output", type=Path, default=Path("report.html"), help="the page")

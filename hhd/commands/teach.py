@@ -89,6 +89,15 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "--device": {"default": "auto", "help": "cpu, cuda or auto (default: %(default)s)"},
 }  # fmt: skip
 
+EXAMPLES = """\
+  hhd teach teacher.safetensors --annotations train.json --skeleton lsp14 --output targets
+  hhd teach blazepose.yaml --annotations train.json unlabelled.json --images A B \\
+    --skeleton lsp14 --upright own --flip --output targets --check sheet.png
+  hhd teach hf:usyd-community/vitpose-base --annotations train.json --skeleton coco17 \\
+    --output targets
+  torchrun --nproc-per-node 8 -m hhd teach ...
+"""
+
 
 def run(words: Sequence[str]) -> None:
     """Store a teacher's targets; a signal to end keeps what is whole."""
@@ -155,6 +164,7 @@ def _parser() -> argparse.ArgumentParser:
         "training needs of its answers: hhd train --targets FOLDER. More files may be added to a "
         "folder, and a killed run goes on. hhd teach views RECIPE stores the answers to a recipe's "
         "own augmented views instead.",
+        EXAMPLES,
     )
     for flags, options in OPTIONS.items():
         parser.add_argument(*flags.split(), **options)
@@ -166,6 +176,7 @@ def _views(words: Sequence[str], stop: Stop) -> None:
         "teach views",
         "Store what a recipe's own teacher answers to the augmented views that the recipe shows in "
         "turn (its field views). Train with  --teacher null --targets FOLDER  and the same recipe.",
+        "  hhd teach views lspet_kl --data-root DATA --views 8 --folder views8\n",
         usage="hhd teach views [RECIPE] [--field value]... --folder FOLDER",
     )
     parser.add_argument("--folder", type=Path, required=True, help="where the targets are kept")

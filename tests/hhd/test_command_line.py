@@ -28,6 +28,8 @@ def test_help_is_enough_without_the_source(words, capsys):
     sources = re.findall(r"\b\w+/\w+\.py\b", text)
     assert all(source.startswith("examples/") for source in sources)
     assert len(text) > 200
+    last = text[text.lower().index("examples:") :]
+    assert f"hhd {words[0]}" in last
     if "--output" in text:
         said = text[text.index("--output", text.index("options:") if "options:" in text else 0) :]
         assert re.search(r"default|required|file|folder|Folder", said[:400])

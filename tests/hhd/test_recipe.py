@@ -198,5 +198,7 @@ def test_options_give_what_a_file_lacks(tmp_path):
 
 
 def test_a_missing_recipe_is_named():
-    with pytest.raises(FileNotFoundError, match="neither a file nor a shipped recipe, coco_hrnet_w48"):
+    with pytest.raises(
+        FileNotFoundError, match="neither a file nor a shipped recipe, coco_hrnet_w48"
+    ):
         load_recipe("nothing")

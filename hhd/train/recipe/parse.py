@@ -27,7 +27,9 @@ def recipe_parser(prog: str) -> jsonargparse.ArgumentParser:
     jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True)
     parser = jsonargparse.ArgumentParser(
         prog=prog,
-        description="Train from a recipe, a flat YAML file.",
+        description="Train from a recipe, a flat YAML file. Killed, it goes on by the same words. "
+        "Examples: hhd train own_data --skeleton my/skeleton.yaml --train-annotations my/a.json; "
+        "hhd train lspet_kl --data-root DATA --epochs 20; hhd train mine.yaml --lr 0.004",
         exit_on_error=False,
         allow_abbrev=False,
     )
