@@ -129,8 +129,8 @@ class HHDLoss(_Distillation):
     Args:
         beta: inverse temperature of the student's softmax.
         window: (rows, columns) of heatmap pixels, or the side of a square.
-        normalize: (student, teacher), what a map is divided by: "softmax" (of beta S), "l1_positive"
-            (its positive part over the sum of that), "l1", "l2" (norms of the whole map), "none".
+        normalize: (student, teacher), what becomes of a map: "softmax" (of beta S), "l1_positive"
+            (its positive part over its sum), "l1", "l2" (over the whole map's norm), "none".
         divergence: "kl", KL(teacher || student) over the window's cells and one rest bin, the mass
             outside, or "sse", the sum of squared differences in the window.
         locate: where the student's window lies: "peak", at the teacher's; "debiased", where the
@@ -193,14 +193,14 @@ class IntegralHHDLoss(_Distillation):
     Args:
         coordinate_loss: of d = (expectation - label) / unit, the mean over both axes of "l1": |d|;
             "smooth_l1": d^2 / (2 t) where |d| < t, else |d| - t / 2; "l2": d^2. Or "none".
-        coordinate_unit: heatmap pixels a unit, usually the sigma of the labels' Gaussians; or "map",
-            the map's width for x and its height for y.
+        coordinate_unit: heatmap pixels a unit, usually the sigma of the labels' Gaussians; or
+            "map", the map's width for x and its height for y.
         transition: t of "smooth_l1", in units.
         coordinate_weight, hhd_weight: of the two terms in `.loss`.
         beta: inverse temperature of the student's softmax.
         window: (rows, columns) of heatmap pixels, or the side of a square.
-        normalize: (student, teacher), what a map is divided by: "softmax" (of beta S), "l1_positive"
-            (its positive part over the sum of that), "l1", "l2" (norms of the whole map), "none".
+        normalize: (student, teacher), what becomes of a map: "softmax" (of beta S), "l1_positive"
+            (its positive part over its sum), "l1", "l2" (over the whole map's norm), "none".
         divergence: "kl", KL(teacher || student) over the window's cells and one rest bin, the mass
             outside, or "sse", the sum of squared differences in the window.
         locate: where the student's window lies: "peak", at the teacher's; "debiased", where the
