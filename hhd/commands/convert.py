@@ -37,7 +37,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("file", type=Path, help=".pth, .pt or .safetensors")
     parser.add_argument("--model", help="the network, by hhd's name: hrnet_w48 ...")
-    parser.add_argument("--output", type=Path, required=True, metavar="SAFETENSORS")
+    parser.add_argument(
+        "--output", type=Path, required=True, metavar="SAFETENSORS", help="the file to write"
+    )
     parser.add_argument("--skeleton", help="its joints (default: coco17)")
     parser.add_argument(
         "--input-size",

@@ -33,7 +33,12 @@ def run(words: Sequence[str]) -> int:
     parser.add_argument("annotations", type=Path, help="COCO-style JSON, MPII's JSON or .mat")
     parser.add_argument("--skeleton", required=True, help="a shipped skeleton, or a YAML file")
     add_data(parser)
-    parser.add_argument("--boxes", choices=("as_given", "hrnet", "mmpose"), default="as_given")
+    parser.add_argument(
+        "--boxes",
+        choices=("as_given", "hrnet", "mmpose"),
+        default="as_given",
+        help="how boxes are cut to their pictures (default: as_given)",
+    )
     parser.add_argument("--no-decode", action="store_true", help="do not open the pictures")
     parser.add_argument(
         "--ignore", nargs="+", choices=KINDS, default=[], help="kinds that are no reason to fail"

@@ -29,7 +29,9 @@ def run(words: Sequence[str]) -> None:
         default=Path("runs/demo"),
         help="folder for data, runs and pictures (default: %(default)s)",
     )
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--seed", type=int, default=0, help="of the people and of training (default: 0)"
+    )
     parser.add_argument(
         "--tiny", action="store_true", help="seconds instead of minutes; numbers mean nothing"
     )

@@ -81,8 +81,15 @@ def _parser() -> argparse.ArgumentParser:
     add_data(parser)
     add_decoding(parser)
     add_rules(parser)
-    parser.add_argument("--batch-size", type=from_up(1), default=32)
-    parser.add_argument("--workers", type=from_up(0), default=1)
-    parser.add_argument("--device", default="auto")
+    parser.add_argument(
+        "--batch-size", type=from_up(1), default=32, help="persons at once (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--workers",
+        type=from_up(0),
+        default=1,
+        help="processes that load crops (default: %(default)s)",
+    )
+    parser.add_argument("--device", default="auto", help="cpu, cuda or auto (default: auto)")
     parser.add_argument("--json", type=Path, help="write the numbers to this file")
     return parser

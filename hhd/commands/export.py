@@ -60,7 +60,9 @@ def _parser() -> argparse.ArgumentParser:
         help="model.safetensors that hhd train or hhd convert wrote (default: the network that "
         "comes with hhd)",
     )
-    parser.add_argument("--output", type=Path, required=True, metavar="FILE.onnx")
+    parser.add_argument(
+        "--output", type=Path, required=True, metavar="FILE.onnx", help="the file to write"
+    )
     parser.add_argument(
         "--opset", type=from_up(1), help="of ONNX, 13 to 20 (default: 17, which all runtimes take)"
     )

@@ -41,7 +41,7 @@ def run(words: Sequence[str]) -> None:
         metavar="DIR",
         help="of the evaluation data (default: the recipe's)",
     )
-    parser.add_argument("--device", default="auto")
+    parser.add_argument("--device", default="auto", help="cpu, cuda or auto (default: auto)")
     options = parser.parse_args(words)
     if options.output.is_dir():
         raise IsADirectoryError(f"output is {options.output}, which is a folder")

@@ -1,13 +1,16 @@
 """The command line's manners: help that is enough, words that were meant, quiet, plain tables."""
 
+import ast
 import re
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 from rich.table import Table
 
 from hhd.cli import COMMANDS, HELP, main
+from hhd.commands import options
 from hhd.commands.data import COMMANDS as DATA
 from hhd.console import show_table
 
@@ -89,3 +92,15 @@ def test_tables_are_plain_where_a_program_reads_them(capsys):
     head, row = capsys.readouterr().out.strip().splitlines()
     assert head.split() == ["joint", "PCK"]
     assert row.split() == ["left_wrist" * 9, "12.5"]
+
+
+def test_every_option_has_a_text():
+    """Of all calls of add_argument in the commands."""
+    silent = []
+    for file in Path(options.__file__).parent.glob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "add_argument":
+                named = {keyword.arg for keyword in node.keywords}
+                if not named & {"help", None}:
+                    silent.append(f"{file.name}:{node.lineno}")
+    assert silent == []
