@@ -86,6 +86,7 @@ def writing_video(path: Path, rate: float) -> Iterator[VideoFile]:
     """An MP4 file to write in place of ``path``, which is the old file until all is written; of an
     interrupt it is what was written until then."""
     partial = path.with_name(f"{path.stem}.partial{path.suffix}")
+    partial.unlink(missing_ok=True)  # a link there would be followed
     video = VideoFile(partial, rate)
     try:
         yield video

@@ -66,13 +66,13 @@ def bright(picture):
 
 def test_a_function_of_ones_own_detects(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(tmp_path))
-    (tmp_path / "my_detector.py").write_text("from test_boxes import bright\nnumber = 5\n")
+    (tmp_path / "bright_things.py").write_text("from test_boxes import bright\nnumber = 5\n")
     picture = np.zeros((80, 60, 3), np.uint8)
     cv2.imwrite(str(tmp_path / "none.png"), picture)
     picture[10:50, 20:40] = 200
     cv2.imwrite(str(tmp_path / "one.png"), picture)
     files = [str(tmp_path / f"{name}.png") for name in ("none", "one")]
-    words = ["predict", *files, "--detector=my_detector:bright", f"--output={tmp_path}/out"]
+    words = ["predict", *files, "--detector=bright_things:bright", f"--output={tmp_path}/out"]
     assert main(words) == 0
     rows = json.loads((tmp_path / "out" / "predictions.json").read_text())
     boxes = [[person["box"] for person in row["people"]] for row in rows]

@@ -13,6 +13,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -447,8 +448,10 @@ def test_udp_networks_are_read_by_udp(tmp_path, capsys, student):
     assert (card.affine, card.heatmap_decode) == ("udp", "dark_udp")
     assert main([*words, f"--output={out}", "--heatmap-decode=quarter"]) == 1
     capsys.readouterr()
+    picture = tmp_path / "x.png"
+    Image.new("RGB", (9, 9)).save(picture)
     words = ["--annotations=a.json", "--heatmap-decode=dark"]
-    for command in (["eval", str(out), *words], ["predict", str(out), "x.png", words[1]]):
+    for command in (["eval", str(out), *words], ["predict", str(out), str(picture), words[1]]):
         assert main(command) == 1
         error = capsys.readouterr().err
         assert error.endswith("heatmap_decode is dark; dark_udp goes with affine udp\n")

@@ -118,10 +118,11 @@ def test_predict_follows_no_link_in_its_output(kites, tmp_path):
     precious.write_text("years of work")
     out = tmp_path / "out"
     out.mkdir()
-    for name in ("predictions.json", "1.png", "predictions.json.partial", "1.png.partial"):
+    files = ("1.png", "coco_results.json", "predictions.json")
+    for name in (*files, *(f"{file}.partial" for file in files)):
         (out / name).symlink_to(precious)
     picture = str(kites.images / "1.png")
     assert main(["predict", str(kites.model()), picture, f"--output={out}"]) == 0
     assert precious.read_text() == "years of work"
-    assert sorted(path.name for path in out.iterdir()) == ["1.png", "predictions.json"]
+    assert sorted(path.name for path in out.iterdir()) == list(files)
     assert not any(path.is_symlink() for path in out.iterdir())

@@ -81,6 +81,18 @@ def test_an_interrupt_keeps_the_frames_before_it(clip, tmp_path):
     assert len(rows) == len(list(video.Video(out / "clip.mp4"))) == 4
 
 
+def test_no_link_in_the_output_is_followed(clip, tmp_path):
+    out, precious = tmp_path / "out", tmp_path / "precious"
+    precious.write_text("years of work")
+    out.mkdir()
+    for name in ("clip.mp4", "clip.partial.mp4", "clip.json", "clip.json.partial"):
+        (out / name).symlink_to(precious)
+    assert predict_video(Pose(), clip, out) == 7
+    assert precious.read_text() == "years of work"
+    assert sorted(path.name for path in out.iterdir()) == ["clip.json", "clip.mp4"]
+    assert not any(path.is_symlink() for path in out.iterdir())
+
+
 def test_a_failure_leaves_no_video(clip, tmp_path):
     def boxes(name, frame):
         raise ValueError("no boxes")
