@@ -4,24 +4,10 @@ import tempfile
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import Dataset
 from transformers import Trainer, TrainingArguments
 
 import hhd_kernels as hk
-from toy import SIGMA, Student, error_in_pixels, make_batch
-
-
-class Spots(Dataset[dict[str, Tensor]]):
-    """Pictures with their teacher's maps and labels."""
-
-    def __init__(self, count: int) -> None:
-        self.data = make_batch(count, seed=0)
-
-    def __len__(self) -> int:
-        return len(self.data["image"])
-
-    def __getitem__(self, index: int) -> dict[str, Tensor]:
-        return {name: values[index] for name, values in self.data.items()}
+from toy import SIGMA, Spots, Student, error_in_pixels, make_batch
 
 
 class Distilled(nn.Module):

@@ -13,10 +13,10 @@ from mmengine.model import BaseModel
 from mmengine.registry import MODELS
 from mmengine.runner import Runner
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 import hhd_kernels as hk
-from toy import SIGMA, Student, error_in_pixels, make_batch
+from toy import SIGMA, Spots, Student, error_in_pixels, make_batch
 
 NORMS = {1: "l1", 2: "l2"}
 
@@ -62,19 +62,6 @@ class KLDistillation(nn.Module):
     def forward(self, s_feature: Tensor, t_feature: Tensor) -> Tensor:
         """The loss of the student's logits and the teacher's heatmaps, [B, K, H, W] each."""
         return self.loss(s_feature, t_feature)
-
-
-class Spots(Dataset[dict[str, Tensor]]):
-    """Pictures with their teacher's maps and labels."""
-
-    def __init__(self, count: int) -> None:
-        self.data = make_batch(count, seed=0)
-
-    def __len__(self) -> int:
-        return len(self.data["image"])
-
-    def __getitem__(self, index: int) -> dict[str, Tensor]:
-        return {name: values[index] for name, values in self.data.items()}
 
 
 class Distilled(BaseModel):

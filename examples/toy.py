@@ -5,6 +5,7 @@ Stands in for a data set, a teacher and a student of your own; nothing here is a
 
 import torch
 from torch import Tensor, nn
+from torch.utils.data import Dataset
 
 import hhd_kernels as hk
 
@@ -31,6 +32,19 @@ def _gaussians(places: Tensor, side: int, sigma: float) -> Tensor:
     x = (axis - places[..., :1]).square()
     y = (axis - places[..., 1:]).square()
     return torch.exp(-(y[..., :, None] + x[..., None, :]) / (2 * sigma**2))
+
+
+class Spots(Dataset[dict[str, Tensor]]):
+    """Pictures with their teacher's maps and labels."""
+
+    def __init__(self, count: int) -> None:
+        self.data = make_batch(count, seed=0)
+
+    def __len__(self) -> int:
+        return len(self.data["image"])
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        return {name: values[index] for name, values in self.data.items()}
 
 
 class Student(nn.Sequential):

@@ -86,7 +86,14 @@ def run(words: Sequence[str]) -> None:
     )
     parser.add_argument("--device", default="auto", help="cpu, cuda or auto (default: auto)")
     options = parser.parse_args(words)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        _run(options)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _run(options: argparse.Namespace) -> None:
     _check(options)
     given = Path(options.files[0]).suffix in (".safetensors", ".onnx")
     model = Path(options.files[0]) if given else SHIPPED
@@ -155,14 +162,9 @@ def _check(options: argparse.Namespace) -> None:
         raise ValueError(
             "--box-threshold is of the boxes of --boxes or --detector; neither is given"
         )
-    for word in options.files:
-        inside = [path for path in Path(word).iterdir() if path.is_dir()] if _folder(word) else []
-        if inside:
-            print(f"{word}: its folders are not looked into; '{word}/**/*.jpg' does")
-
-
-def _folder(word: str) -> bool:
-    return Path(word).is_dir()
+    for folder in filter(Path.is_dir, map(Path, options.files)):
+        if any(path.is_dir() for path in folder.iterdir()):
+            print(f"{folder}: its folders are not looked into; '{folder}/**/*.jpg' does")
 
 
 def listed(boxes: Boxes) -> BoxesOf:

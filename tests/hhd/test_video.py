@@ -1,6 +1,8 @@
 """Videos: read, predicted frame by frame, drawn and written, whole or not at all."""
 
 import json
+import os
+import signal
 
 import numpy as np
 import pytest
@@ -91,6 +93,23 @@ def test_no_link_in_the_output_is_followed(clip, tmp_path):
     assert precious.read_text() == "years of work"
     assert sorted(path.name for path in out.iterdir()) == ["clip.json", "clip.mp4"]
     assert not any(path.is_symlink() for path in out.iterdir())
+
+
+def test_sigterm_leaves_no_part_of_a_video(clip, tmp_path, monkeypatch):
+    def detector(frame):
+        detector.asked += 1
+        if detector.asked == 4:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return []
+
+    detector.asked = 0
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr("hhd.commands.predict.load_detector", lambda *_: detector)
+    with pytest.raises(SystemExit) as left:
+        main(["predict", str(clip), "--detector=a:b", f"--output={tmp_path}/out"])
+    assert left.value.code == 143
+    assert not list((tmp_path / "out").glob("*.mp4"))
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 def test_a_failure_leaves_no_video(clip, tmp_path):
