@@ -195,7 +195,7 @@ HHD_INLINE void write_strided(const View& v, int64_t offset, int64_t step, int64
 
 template <class A>
 HHD_INLINE A read(const View& v, int64_t offset) {
-  A x;
+  A x = 0;
   read_strided(v, offset, 1, 1, &x);
   return x;
 }

@@ -19,13 +19,14 @@ struct Gradient {
   int64_t first, last;
 };
 
-// Memory for the loss of one map at a time; cell arrays are padded with zeros.
+// Memory for the loss of one map at a time. A window's rows are padded to whole vectors; what is
+// there weighs nothing, since the teacher's and the mass are 0.
 template <class A>
 class HhdBuffers {
  public:
   HhdBuffers(const Window& window, int64_t height, int64_t width)
-      : cells(window.height * window.width),
-        padded_cells(round_up_to_lanes<A>(cells)),
+      : stride(round_up_to_lanes<A>(window.width)),
+        padded_cells(window.height * stride),
         padded(round_up_to_lanes<A>(width)),
         teacher_(padded_cells),
         mass_(padded_cells),
@@ -40,12 +41,10 @@ class HhdBuffers {
   HHD_INLINE A* patch(int64_t row) const { return patch_.get() + row * padded; }
 
   HHD_INLINE void clear_patch(int64_t first, int64_t last) const {
-    for (int64_t i = first; i < last; ++i) {
-      for (int64_t x = 0; x < padded; ++x) patch(i)[x] = 0;
-    }
+    clear(patch(first), (last - first) * padded);
   }
 
-  const int64_t cells, padded_cells, padded;
+  const int64_t stride, padded_cells, padded;
 
  private:
   Buffer<A> teacher_, mass_, log_mass_, patch_;
@@ -121,19 +120,16 @@ class WindowedKl {
     const bool rest_underflows = rest_known_ && !(rest_ >= kUnderflow<A>) && !is_nan(rest_);
     g.first = rest_underflows ? 0 : min_of(student_.y.first, student_.y.last);
     g.last = rest_underflows ? map_.height : student_.y.last;
-    buffers_.clear_patch(g.first, g.last);
     const A rest_share = teacher_rest_ * inverse_teacher_;
+    if (rest_underflows) {
+      scale_rest(-factor * rest_share / rest_sum_);
+    } else {
+      buffers_.clear_patch(g.first, g.last);
+    }
     g.uncovered += factor * inverse_total;
     // The other masses' log p holds the softmax's own sum, which no longer cancels.
     if (teacher_on_zero_ != 0) g.constant -= factor * teacher_on_zero_ * inverse_teacher_ / p_.sum;
-    if (rest_underflows) {
-      const ScaledSum<A> rest = scaled_rest();
-      for_uncovered([&](int64_t i, int64_t x, A w) {
-        buffers_.patch(i)[x] -= factor * rest_share * rest.share(w, map_.row(i)[x]);
-      });
-    } else if (rest_known_) {
-      g.uncovered -= factor * rest_share / rest_;
-    }
+    if (rest_known_ && !rest_underflows) g.uncovered -= factor * rest_share / rest_;
     if (student_.nearest()) {
       add_nearest_gradient(factor, inverse_total);
     } else {
@@ -162,9 +158,9 @@ class WindowedKl {
   HHD_INLINE double teacher_inside(const WindowFrame<A>& teacher) const {
     const A* cell = buffers_.teacher();
     double inside = 0;
-    for (int64_t n = 0; n < teacher.y.cells; ++n, cell += teacher.x.cells) {
+    for (int64_t n = 0; n < teacher.y.cells; ++n, cell += buffers_.stride) {
       for (int64_t m = 0; m < teacher.x.cells; ++m) {
-        if (teacher.y.inside[n] && teacher.x.inside[m]) inside += static_cast<double>(cell[m]);
+        if (teacher.y.inside(n) && teacher.x.inside(m)) inside += static_cast<double>(cell[m]);
       }
     }
     return inside;
@@ -181,14 +177,14 @@ class WindowedKl {
       if (student_.whole()) {
         measure_whole_row(student_.y.first + n, mass, log_mass);
       } else if (student_.nearest()) {
-        measure_nearest_row(student_.y.pixel[2 * n], mass, log_mass);
+        measure_nearest_row(student_.y.pixel(2 * n), mass, log_mass);
       } else {
         for (int64_t m = 0; m < student_.x.cells; ++m) {
           measure_interpolated(n, m, mass + m, log_mass + m);
         }
       }
-      mass += student_.x.cells;
-      log_mass += student_.x.cells;
+      mass += buffers_.stride;
+      log_mass += buffers_.stride;
     }
     Vec<A> total{};
     Bits<A> none{};
@@ -202,7 +198,7 @@ class WindowedKl {
 
   // Cells without mass: the least there is takes its place in log space.
   HHD_INLINE void count_empty_cells() {
-    for (int64_t n = 0; n < buffers_.cells; ++n) {
+    for (int64_t n = 0; n < buffers_.padded_cells; ++n) {
       if (buffers_.log_mass()[n] != -kInfinity) continue;
       buffers_.log_mass()[n] = log_zero();
       teacher_on_zero_ += buffers_.teacher()[n];
@@ -214,15 +210,14 @@ class WindowedKl {
     const A* e = p_.e.row(i) + student_.x.first;
     const A* s = map_.row(i) + student_.x.first;
     for_vectors(e, student_.x.cells, [&](int64_t m, Vec<A> v) {
-      const int64_t n = student_.x.cells - m;
-      store_first(mass + m, n, v);
-      store_first(log_mass + m, n, p_.log_of_e(load_first(s + m, n)));
+      store(mass + m, v);
+      store(log_mass + m, p_.log_of_e(load_first(s + m, student_.x.cells - m)));
     });
   }
 
   HHD_INLINE void measure_nearest_row(int64_t i, A* mass, A* log_mass) {
     for (int64_t m = 0; m < student_.x.cells; ++m) {
-      const int64_t x = student_.x.pixel[2 * m];
+      const int64_t x = student_.x.pixel(2 * m);
       const bool is_there = i >= 0 && x >= 0;
       mass[m] = is_there ? p_.e.row(i)[x] : 0;
       log_mass[m] = is_there ? p_.log_of_e(map_.row(i)[x]) : -kInfinity;
@@ -245,38 +240,71 @@ class WindowedKl {
     });
   }
 
-  HHD_INLINE ScaledSum<A> scaled_rest() const {
-    return ScaledSum<A>::of(beta_, [&](const auto& add) {
-      for_uncovered([&](int64_t i, int64_t x, A w) { add(w, map_.row(i)[x]); });
-    });
-  }
-
   HHD_INLINE void measure_rest() {
-    rest_ =
-        sum_uncovered(p_, student_.y.cover, student_.x.cover, student_.y.first, student_.y.last);
+    rest_ = sum_uncovered(p_, student_.y.cover(), student_.x.cover(), student_.y.first,
+                          student_.y.last);
     log_rest_ = log_of(rest_);
-    if (rest_ < kUnderflow<A>) {
-      const ScaledSum<A> rest = scaled_rest();
-      rest_known_ = rest.sum > 0;
-      log_rest_ = p_.log_of_e(rest.top) + log_of(rest.sum);
-      if (!rest_known_) {
-        rest_ = 0;
-        log_rest_ = log_zero();
-        teacher_on_zero_ += teacher_rest_;
-      }
-    }
+    if (rest_ < kUnderflow<A>) measure_underflowing_rest();
     total_ += rest_;
   }
 
-  // Calls f(i, x, share) for every pixel the window does not cover wholly.
+  // As ScaledSum, over all pixels that the window does not cover wholly. Their parts of the sum are
+  // left in the patch.
+  void measure_underflowing_rest() {
+    const Vec<A> nothing = splat(A(-kInfinity));
+    Vec<A> best = nothing, sum{};
+    for_uncovered([&](A*, Vec<A> share, Vec<A> s) {
+      best = max_or_second<A>(share > 0 ? s : nothing, best);
+    });
+    const A top = max_lanes<A>(best);
+    const Vec<A> shift = splat(top), rate = splat(static_cast<A>(beta_ * kLog2E));
+    for_uncovered([&](A* patch, Vec<A> share, Vec<A> s) {
+      const Vec<A> part = share > 0 ? share * exp2_nonpositive((s - shift) * rate) : Vec<A>{};
+      store(patch, part);
+      sum += part;
+    });
+    rest_sum_ = is_finite(top) ? sum_lanes<A>(sum) : 0;
+    rest_known_ = rest_sum_ > 0;
+    log_rest_ = p_.log_of_e(top) + log_of(rest_sum_);
+    if (!rest_known_) {
+      rest_ = 0;
+      log_rest_ = log_zero();
+      teacher_on_zero_ += teacher_rest_;
+    }
+  }
+
+  HHD_INLINE void scale_rest(A factor) const {
+    A* patch = buffers_.patch(0);
+    for (int64_t n = 0; n < map_.height * buffers_.padded; n += kLanes<A>) {
+      store(patch + n, load(patch + n) * factor);
+    }
+  }
+
+  // Calls f(patch, share, logits) for every vector of pixels: `share` is what the window leaves
+  // free of each, 0 beyond the map.
   template <class F>
   HHD_INLINE void for_uncovered(const F& f) const {
-    for (int64_t i = 0; i < map_.height; ++i) {
-      for (int64_t x = 0; x < map_.width; ++x) {
-        const A share = 1 - student_.y.cover[i] * student_.x.cover[x];
-        if (share > 0) f(i, x, share);
+    const Plane<A> map = map_;
+    const A* cover_y = student_.y.cover();
+    const A* cover_x = student_.x.cover();
+    const Vec<A> whole = splat(A(1));
+    with_row_length<A>(map.width, [&](auto width) {
+      A* patch = buffers_.patch(0);
+      for (int64_t i = 0; i < map.height; ++i, patch += buffers_.padded) {
+        const A* row = map.row(i);
+        const Vec<A> covered = splat(cover_y[i]);
+        const auto visit = [&](const auto& share_at) {
+          for_row<A>(width, [&](int64_t x, auto n) {
+            f(patch + x, keep_part<A>(share_at(x), n, Vec<A>{}), load_part(row + x, n, A(0)));
+          });
+        };
+        if (cover_y[i] == 0) {
+          visit([&](int64_t) { return whole; });
+        } else {
+          visit([&](int64_t x) { return 1 - covered * load(cover_x + x); });
+        }
       }
-    }
+    });
   }
 
   // d loss / d logit of the cells' pixels: beta (a - b), each pixel with its share of the cell.
@@ -284,36 +312,39 @@ class WindowedKl {
     const A* b = buffers_.teacher();
     const A* mass = buffers_.mass();
     const A by_mass = factor * inverse_total, by_teacher = factor * inverse_teacher_;
-    if (student_.whole() && teacher_on_zero_ == 0) {
+    if (student_.whole()) {
+      const Vec<A> none = splat(A(-kInfinity));
       for (int64_t n = 0; n < student_.y.cells; ++n) {
-        A* patch = buffers_.patch(student_.y.first + n) + student_.x.first;
-        for_vectors<A>(mass, student_.x.cells, [&](int64_t m, Vec<A> v) {
+        const int64_t i = student_.y.first + n, left = student_.x.first;
+        A* patch = buffers_.patch(i) + left;
+        for_vectors<A>(map_.row(i) + left, student_.x.cells, [&](int64_t m, Vec<A> logit) {
+          const Vec<A> taught = logit == none ? Vec<A>{} : by_teacher * load(b + m);
           const int64_t count = student_.x.cells - m;
-          const Vec<A> slope = by_mass * v - by_teacher * load_first(b + m, count);
-          store_first(patch + m, count, load_first(patch + m, count) + slope);
+          store_first(patch + m, count,
+                      load_first(patch + m, count) + (by_mass * load(mass + m) - taught));
         });
-        b += student_.x.cells;
-        mass += student_.x.cells;
+        b += buffers_.stride;
+        mass += buffers_.stride;
       }
       return;
     }
     for (int64_t n = 0; n < student_.y.cells; ++n) {
-      const int64_t i = student_.y.pixel[2 * n];
+      const int64_t i = student_.y.pixel(2 * n);
       for (int64_t m = 0; m < student_.x.cells && i >= 0; ++m) {
-        const int64_t x = student_.x.pixel[2 * m];
+        const int64_t x = student_.x.pixel(2 * m);
         if (x < 0) continue;
         const bool has_mass = mass[m] > 0 || map_.row(i)[x] != -kInfinity;
         buffers_.patch(i)[x] += by_mass * mass[m] - (has_mass ? by_teacher * b[m] : 0);
       }
-      b += student_.x.cells;
-      mass += student_.x.cells;
+      b += buffers_.stride;
+      mass += buffers_.stride;
     }
   }
 
   HHD_INLINE void add_interpolated_gradient(A factor, A inverse_total) const {
     for (int64_t n = 0; n < student_.y.cells; ++n) {
       for (int64_t m = 0; m < student_.x.cells; ++m) {
-        const int64_t cell = n * student_.x.cells + m;
+        const int64_t cell = n * buffers_.stride + m;
         const A b = buffers_.teacher()[cell] * inverse_teacher_;
         const A mass = buffers_.mass()[cell];
         const bool underflows = mass < kUnderflow<A>;
@@ -338,6 +369,7 @@ class WindowedKl {
   A teacher_on_zero_ = 0;  // what the teacher has where the student's mass is exactly zero
   A total_ = 0;            // of the student, in units of exp(beta max)
   A rest_ = 0, log_rest_ = 0;
+  A rest_sum_ = 0;          // where it underflows: relative to its own largest term
   bool rest_known_ = true;  // false: not a pixel has mass there
 };
 
@@ -358,7 +390,7 @@ class WindowedSse {
                                              : norm;
     A* cells = buffers.mass();
     student.gather(kind == Normalize::kSoftmax ? p.e : map, kind == Normalize::kL1Positive,
-                   1 / divisor_, cells);
+                   1 / divisor_, cells, buffers.stride);
     Vec<A> loss{}, dot{};
     for (int64_t n = 0; n < buffers.padded_cells; n += kLanes<A>) {
       const Vec<A> value = load(cells + n);
@@ -394,7 +426,7 @@ class WindowedSse {
  private:
   HHD_INLINE void add_to_whole_patch(A factor) const {
     const A* slope = buffers_.mass();
-    for (int64_t n = 0; n < student_.y.cells; ++n, slope += student_.x.cells) {
+    for (int64_t n = 0; n < student_.y.cells; ++n, slope += buffers_.stride) {
       const int64_t i = student_.y.first + n, left = student_.x.first;
       A* patch = buffers_.patch(i) + left;
       for_vectors<A>(slope, student_.x.cells, [&](int64_t m, Vec<A> v) {
@@ -411,16 +443,16 @@ class WindowedSse {
 
   HHD_INLINE void add_to_patch(A factor) const {
     const A* slope = buffers_.mass();
-    for (int64_t n = 0; n < student_.y.cells; ++n) {
-      for (int64_t m = 0; m < student_.x.cells; ++m, ++slope) {
-        const A by_cell = factor * *slope;
+    for (int64_t n = 0; n < student_.y.cells; ++n, slope += buffers_.stride) {
+      for (int64_t m = 0; m < student_.x.cells; ++m) {
+        const A by_cell = factor * slope[m];
         const auto add = [&](int64_t i, int64_t x, A w) {
           const A by_map = kind_ == Normalize::kSoftmax      ? beta_ * p_.e.row(i)[x]
                            : kind_ == Normalize::kL1Positive ? A(map_.row(i)[x] > 0)
                                                              : 1;
           buffers_.patch(i)[x] += by_cell * w * by_map;
         };
-        const int64_t i = student_.y.pixel[2 * n], x = student_.x.pixel[2 * m];
+        const int64_t i = student_.y.pixel(2 * n), x = student_.x.pixel(2 * m);
         if (!student_.nearest()) {
           student_.for_taps(n, m, add);
         } else if (i >= 0 && x >= 0) {

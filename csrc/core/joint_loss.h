@@ -57,14 +57,14 @@ HHD_INLINE Vec<A> norm_slope(Vec<A> s, Vec<A> inverse_norm) {
 template <class A, bool kSoftmax, Linear kLinear, class Length>
 HHD_INLINE void write_gradient_rows(const Gradient<A> g, const Plane<A> map, const Plane<A> e,
                                     const A* columns, const WindowFrame<A>& frame,
-                                    const HhdBuffers<A>& buffers, Length padded,
+                                    const HhdBuffers<A>& buffers, Length width,
                                     const MapWriter<A> writer) {
-  const A* cover_x = frame.x.cover;
+  const A* cover_x = frame.x.cover();
   const Vec<A> slope_x = splat(g.slope_x), uncovered = splat(g.uncovered);
   const Vec<A> linear = splat(g.linear), inverse_norm = splat(g.inverse_norm);
-  const auto add_linear = [&](const A* s, Vec<A> v) {
+  const auto add_linear = [&](const A* s, auto n, Vec<A> v) {
     if constexpr (kLinear == Linear::kNone) return v;
-    return v + linear * norm_slope<kLinear, A>(load(s), inverse_norm);
+    return v + linear * norm_slope<kLinear, A>(load_part(s, n, A(0)), inverse_norm);
   };
   for (int64_t i = 0; i < map.height; ++i) {
     const A* s_row = map.row(i);
@@ -72,21 +72,21 @@ HHD_INLINE void write_gradient_rows(const Gradient<A> g, const Plane<A> map, con
     const A base = g.constant + g.slope_y * static_cast<A>(i);
     if (i >= g.first && i < g.last) {
       const A* patch = buffers.patch(i);
-      const Vec<A> row_base = splat(base), cover = splat(frame.y.cover[i]);
-      writer.write_row(i, padded, [&](int64_t x) {
+      const Vec<A> row_base = splat(base), cover = splat(frame.y.cover()[i]);
+      writer.write_row(i, width, [&](int64_t x, auto n) {
         Vec<A> v = load(patch + x);
         if constexpr (kSoftmax) {
           const Vec<A> rest = (1 - cover * load(cover_x + x)) * uncovered;
           v += load(e_row + x) * (row_base + slope_x * load(columns + x) + rest);
         }
-        return add_linear(s_row + x, v);
+        return add_linear(s_row + x, n, v);
       });
     } else {
       const Vec<A> row_base = splat(base + g.uncovered);
-      writer.write_row(i, padded, [&](int64_t x) {
+      writer.write_row(i, width, [&](int64_t x, auto n) {
         Vec<A> v{};
         if constexpr (kSoftmax) v = load(e_row + x) * (row_base + slope_x * load(columns + x));
-        return add_linear(s_row + x, v);
+        return add_linear(s_row + x, n, v);
       });
     }
   }
@@ -96,8 +96,8 @@ template <class A, bool kSoftmax, Linear kLinear>
 void write_gradient(const Gradient<A>& g, const Plane<A>& map, const Softmax<A>& softmax,
                     const A* columns, const WindowFrame<A>& frame, const HhdBuffers<A>& buffers,
                     const MapWriter<A>& writer) {
-  with_row_length<A>(map.padded, [&](auto padded) {
-    write_gradient_rows<A, kSoftmax, kLinear>(g, map, softmax.e, columns, frame, buffers, padded,
+  with_row_length<A>(map.width, [&](auto width) {
+    write_gradient_rows<A, kSoftmax, kLinear>(g, map, softmax.e, columns, frame, buffers, width,
                                               writer);
   });
 }
@@ -113,8 +113,8 @@ class JointLoss {
         wants_coords_(views.coords.data != nullptr),
         uses_softmax_(wants_coords_ || args.divergence == Divergence::kKl ||
                       args.normalize == Normalize::kSoftmax || args.locate == Locate::kDebiased),
-        reader_(views.logits, static_cast<A>(-__builtin_inf())),
-        writer_(views.grad.data != nullptr ? views.grad : views.logits),
+        reader_(views.logits),
+        writer_(views.grad.data != nullptr ? views.grad : views.logits, reader_.planes_of_unit()),
         softmax_(height_, width_),
         student_(args.window, height_, width_),
         teacher_(args.window, height_, width_),
@@ -234,25 +234,21 @@ class JointLoss {
 
   // False where a cell is not finite.
   HHD_INLINE bool read_teacher(const Unit& unit, int64_t j) {
-    read_window(unit, j);
+    const View& v = views_.windows;
+    const int64_t width = args_.window.width, offset = offset_of(v, unit.b, unit.k + j);
+    const bool plain = v.dtype == dtype_of<A>() && v.stride[3] == 1;
     Vec<A> zero{};
-    for (int64_t n = 0; n < buffers_.padded_cells; n += kLanes<A>) {
-      zero += load(buffers_.teacher() + n) - load(buffers_.teacher() + n);
+    for (int64_t n = 0; n < args_.window.height; ++n) {
+      A* row = buffers_.teacher() + n * buffers_.stride;
+      const int64_t at = offset + n * v.stride[2];
+      if (!plain) read_strided(v, at, v.stride[3], width, row);
+      for_vectors<A>(plain ? static_cast<const A*>(address(v, at)) : row, width,
+                     [&](int64_t m, Vec<A> cells) {
+                       store(row + m, cells);
+                       zero += cells - cells;
+                     });
     }
     return sum_lanes<A>(zero) == 0;
-  }
-
-  HHD_INLINE void read_window(const Unit& unit, int64_t j) {
-    const View& v = views_.windows;
-    const int64_t height = args_.window.height, width = args_.window.width;
-    const int64_t offset = offset_of(v, unit.b, unit.k + j);
-    A* cell = buffers_.teacher();
-    if (v.stride[3] == 1 && v.stride[2] == width) return read_run(v, offset, height * width, cell);
-    for (int64_t n = 0; n < height; ++n) {
-      for (int64_t m = 0; m < width; ++m) {
-        *cell++ = read<A>(v, offset + n * v.stride[2] + m * v.stride[3]);
-      }
-    }
   }
 
   HHD_INLINE void write_map(const Unit& unit, int64_t j, const Plane<A>& map, const Softmax<A>& p,

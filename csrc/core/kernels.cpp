@@ -14,15 +14,16 @@ namespace HHD_ISA {
 
 template <class A>
 void scale(const View& x, const View& out, double factor, int64_t begin, int64_t end) {
-  Reader<A> reader(x, A(0));
-  Writer<A> writer(out);
+  Reader<A> reader(x);
+  Writer<A> writer(out, reader.planes_of_unit());
   const Vec<A> by = splat(static_cast<A>(factor));
   for (int64_t index = begin; index < end; ++index) {
     const Unit unit = unit_at(x, index);
     for (int64_t j = 0; j < unit.count; ++j) {
       const Plane<A> map = reader.plane(unit, j);
       write_rows(map, writer, unit, j, [&](int64_t i) {
-        return [&, row = map.row(i)](int64_t c) { return load(row + c) * by; };
+        return
+            [&, row = map.row(i)](int64_t c, auto n) { return load_part(row + c, n, A(0)) * by; };
       });
     }
     writer.finish_unit(unit);

@@ -41,11 +41,12 @@ template <class A>
 HHD_INLINE A official_mass(const Plane<A>& map, A max) {
   const Vec<A> rate = splat(static_cast<A>(kLog2E));
   const Vec<A> shift = splat(max);
+  const A lowest = static_cast<A>(-__builtin_inf());
   Vec<A> sum{};
   for (int64_t i = 0; i < map.height; ++i) {
-    for (int64_t x = 0; x < map.padded; x += kLanes<A>) {
-      sum += exp2_nonpositive((load(map.row(i) + x) - shift) * rate);
-    }
+    for_row<A>(map.width, [&](int64_t x, auto n) {
+      sum += exp2_nonpositive((load_part(map.row(i) + x, n, lowest) - shift) * rate);
+    });
   }
   return sum_lanes<A>(sum) * exp_of(max);
 }
@@ -101,7 +102,7 @@ HHD_INLINE Point<A> debiased_center(const Plane<A>& map, const Softmax<A>& p, Po
   A r = 0;
   if (boxed < pixels) {
     for (int64_t i = 0; i < map.height; ++i) cover_y[i] = i >= top && i < bottom;
-    for (int64_t x = 0; x < map.padded; ++x) cover_x[x] = x >= left && x < right;
+    for (int64_t x = 0; x < p.e.stride; ++x) cover_x[x] = x >= left && x < right;
     const A outside = sum_uncovered(p, cover_y, cover_x, top, bottom) / p.sum;
     r = clamp_to(outside * static_cast<A>(pixels) / static_cast<A>(pixels - boxed), A(0), A(0.5));
     // A map with NaN keeps the teacher's centre: it must not slip out of its window and the loss.

@@ -1,41 +1,17 @@
-// Maps as padded planes of float or double, whatever their dtype and strides.
+// Maps as planes of float or double, whatever their dtype and strides.
 //
-// A plane's rows are padded to whole vectors, so that no kernel has a tail loop. Maps that are
-// planes already are used in place; others pass through a bounded scratch. channels_last maps are
-// turned into planes eight joints at a time, since one cache line holds many joints.
+// A map that is one run of memory, row after row, is used in place; half precision is converted by
+// the first scan of a map and by the last pass that writes one; others pass through a bounded
+// scratch, where they are such runs, too.
 #pragma once
 
 #include <stdlib.h>
 
 #include <new>
 
-#include "elements.h"
+#include "channels_last.h"
 
 namespace hhd::HHD_ISA {
-
-inline constexpr int64_t kUnitJoints = 8;
-
-HHD_INLINE bool joints_are_innermost(const View& v) {
-  return v.stride[1] == 1 && v.stride[3] != 1 && v.size[1] > 1;
-}
-
-// The joints handled together: one, or a group where joints are innermost in memory.
-struct Unit {
-  int64_t b;
-  int64_t k;
-  int64_t count;
-};
-
-HHD_INLINE int64_t joints_per_unit(const View& v) {
-  return joints_are_innermost(v) ? kUnitJoints : 1;
-}
-
-HHD_INLINE Unit unit_at(const View& v, int64_t index) {
-  const int64_t joints = joints_per_unit(v);
-  const int64_t per_instance = (v.size[1] + joints - 1) / joints;
-  const int64_t k = index % per_instance * joints;
-  return {index / per_instance, k, min_of(joints, v.size[1] - k)};
-}
 
 // Scratch of one thread. Not std::vector: see simd.h.
 template <class A>
@@ -55,16 +31,18 @@ class Buffer {
   A* data_ = nullptr;
 };
 
+// How a map is stored that the first scan converts.
+enum class Packed { kNot, kBFloat16, kFloat16 };
+
 template <class A>
 struct Plane {
   A* data;
   int64_t stride;
   int64_t height;
-  int64_t width;   // without the padding
-  int64_t padded;  // a multiple of the vector's lanes
-  // Where given, the plane is still empty and the scan fills it from these bfloat16 rows.
-  const uint16_t* packed = nullptr;
-  int64_t packed_stride = 0;
+  int64_t width;
+  // Where this is given, the plane is still empty and the scan fills it from here.
+  const uint16_t* packed_data = nullptr;
+  Packed packed = Packed::kNot;
   HHD_INLINE A* row(int64_t i) const { return data + i * stride; }
 };
 
@@ -74,92 +52,111 @@ HHD_INLINE int64_t plane_size(const View& v) {
   return v.size[2] * round_up_to_lanes<A>(v.size[3]) + 64 / sizeof(A);
 }
 
-#if defined(__clang__) || __GNUC__ >= 12
-#define HHD_SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
-#else
-typedef int32_t Int8x32 __attribute__((vector_size(32)));
-#define HHD_SHUFFLE(a, b, ...) __builtin_shuffle(a, b, Int8x32{__VA_ARGS__})
-#endif
-
-HHD_INLINE void transpose8(Float8 (&r)[8]) {
-  Float8 t[8], u[8];
-  for (int i = 0; i < 8; i += 2) {
-    t[i] = HHD_SHUFFLE(r[i], r[i + 1], 0, 8, 1, 9, 4, 12, 5, 13);
-    t[i + 1] = HHD_SHUFFLE(r[i], r[i + 1], 2, 10, 3, 11, 6, 14, 7, 15);
-  }
-  for (int i = 0; i < 8; i += 4) {
-    u[i] = HHD_SHUFFLE(t[i], t[i + 2], 0, 1, 8, 9, 4, 5, 12, 13);
-    u[i + 1] = HHD_SHUFFLE(t[i], t[i + 2], 2, 3, 10, 11, 6, 7, 14, 15);
-    u[i + 2] = HHD_SHUFFLE(t[i + 1], t[i + 3], 0, 1, 8, 9, 4, 5, 12, 13);
-    u[i + 3] = HHD_SHUFFLE(t[i + 1], t[i + 3], 2, 3, 10, 11, 6, 7, 14, 15);
-  }
-  for (int i = 0; i < 4; ++i) {
-    r[i] = HHD_SHUFFLE(u[i], u[i + 4], 0, 1, 2, 3, 8, 9, 10, 11);
-    r[i + 4] = HHD_SHUFFLE(u[i], u[i + 4], 4, 5, 6, 7, 12, 13, 14, 15);
-  }
+// Whether a map's rows follow one another without a gap.
+HHD_INLINE bool is_one_run(const View& v) {
+  return v.stride[3] == 1 && (v.stride[2] == v.size[3] || v.size[2] == 1);
 }
 
-// Vectors of whole eights meet bfloat16 in registers, without a stop in memory.
+// Vectors of whole eights meet half precision in registers, without a stop in memory.
 template <class A>
-inline constexpr bool kPacksBFloat16 = sizeof(A) == 4 && kLanes<A> >= 8;
+inline constexpr bool kPacksHalf = sizeof(A) == 4 && HHD_VECTOR_BYTES >= 32;
 
-// Whether a map's rows are whole vectors of bfloat16.
 template <class A>
-HHD_INLINE bool is_packed(const View& v) {
-  return kPacksBFloat16<A> && v.dtype == DType::kBFloat16 && v.stride[3] == 1 &&
-         v.size[3] == round_up_to_lanes<A>(v.size[3]);
+HHD_INLINE Packed packed_as(const View& v) {
+  if (!kPacksHalf<A> || !is_one_run(v)) return Packed::kNot;
+  return v.dtype == DType::kBFloat16  ? Packed::kBFloat16
+         : v.dtype == DType::kFloat16 ? Packed::kFloat16
+                                      : Packed::kNot;
 }
 
 #if HHD_VECTOR_BYTES == 64
-// Two halves put together in memory would stall: a load cannot be served from two stores.
-HHD_INLINE void load_bfloat16(const uint16_t* p, Vec<float>& v) {
-  const __m256i h = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
-  v = _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(h), 16));
+typedef __m256i Halves;  // as many as a Vec<float> has lanes
+
+HHD_INLINE Halves load_halves(const uint16_t* p, AllLanes<float>) {
+  return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
 }
 
-HHD_INLINE void store_bfloat16(uint16_t* p, Vec<float> v) {
+HHD_INLINE Halves load_halves(const uint16_t* p, int64_t n) {
+  return _mm256_maskz_loadu_epi16(static_cast<__mmask16>((1u << n) - 1), p);
+}
+
+HHD_INLINE void store_halves(uint16_t* p, AllLanes<float>, Halves h) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), h);
+}
+
+HHD_INLINE void store_halves(uint16_t* p, int64_t n, Halves h) {
+  _mm256_mask_storeu_epi16(p, static_cast<__mmask16>((1u << n) - 1), h);
+}
+
+HHD_INLINE Vec<float> unpack(Halves h, Packed kind) {
+  if (kind == Packed::kFloat16) return _mm512_cvtph_ps(h);
+  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(h), 16));
+}
+
+HHD_INLINE Halves pack(Vec<float> v, Packed kind) {
+  if (kind == Packed::kFloat16) return _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT);
   const __m512i u = _mm512_castps_si512(v);
   const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(u, 16), _mm512_set1_epi32(1));
   const __m512i sum = _mm512_add_epi32(_mm512_add_epi32(u, _mm512_set1_epi32(0x7fff)), odd);
   const __mmask16 nan = _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q);
-  const __m512i rounded = _mm512_mask_set1_epi32(_mm512_srli_epi32(sum, 16), nan, 0x7fc0);
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(rounded));
+  return _mm512_cvtepi32_epi16(_mm512_mask_set1_epi32(_mm512_srli_epi32(sum, 16), nan, 0x7fc0));
 }
-#else
-HHD_INLINE void load_bfloat16(const uint16_t* p, Vec<float>& v) {
-  Float8 eights[kLanes<float> / 8 + 1];
-  for (int64_t i = 0; i < kLanes<float>; i += 8) eights[i / 8] = load8_bfloat16(p + i);
-  std::memcpy(&v, eights, sizeof v);
+#elif HHD_VECTOR_BYTES == 32
+typedef UInt8x16 Halves;
+
+HHD_INLINE Halves load_halves(const uint16_t* p, AllLanes<float>) {
+  Halves h;
+  std::memcpy(&h, p, sizeof h);
+  return h;
 }
 
-HHD_INLINE void store_bfloat16(uint16_t* p, Vec<float> v) {
-  Float8 eights[kLanes<float> / 8 + 1];
-  std::memcpy(eights, &v, sizeof v);
-  if constexpr (kLanes<float> == 8) store8_bfloat16(p, eights[0]);
+HHD_INLINE Halves load_halves(const uint16_t* p, int64_t n) {
+  uint16_t half[8] = {};
+  copy_few<8>(half, p, n);
+  return load_halves(half, AllLanes<float>{});
+}
+
+HHD_INLINE void store_halves(uint16_t* p, AllLanes<float>, Halves h) {
+  std::memcpy(p, &h, sizeof h);
+}
+
+HHD_INLINE void store_halves(uint16_t* p, int64_t n, Halves h) {
+  uint16_t half[8];
+  std::memcpy(half, &h, sizeof h);
+  copy_few<8>(p, half, n);
+}
+
+HHD_INLINE Vec<float> unpack(Halves h, Packed kind) {
+  uint16_t half[8];
+  std::memcpy(half, &h, sizeof h);
+  return kind == Packed::kFloat16 ? load8_float16(half) : load8_bfloat16(half);
+}
+
+HHD_INLINE Halves pack(Vec<float> v, Packed kind) {
+  uint16_t half[8];
+  kind == Packed::kFloat16 ? store8_float16(half, v) : store8_bfloat16(half, v);
+  return load_halves(half, AllLanes<float>{});
 }
 #endif
 
-// Reads the maps of a unit as planes; the padding holds `fill`.
+// Reads the maps of a unit as planes.
 template <class A>
 class Reader {
  public:
-  Reader(const View& v, A fill)
+  explicit Reader(const View& v)
       : v_(v),
-        fill_(fill),
-        padded_(round_up_to_lanes<A>(v.size[3])),
         grouped_(joints_are_innermost(v) && sizeof(A) == 4 && v.dtype != DType::kFloat64),
-        in_place_(v.dtype == dtype_of<A>() && v.stride[3] == 1 && v.size[3] == padded_),
-        packed_(is_packed<A>(v)),
-        planes_(in_place_ ? 0 : plane_size<A>(v) * (grouped_ ? kUnitJoints : 1)) {}
+        in_place_(v.dtype == dtype_of<A>() && is_one_run(v)),
+        packed_(packed_as<A>(v)),
+        planes_(in_place_ ? 0 : plane_size<A>(v) * (grouped_ ? joints_per_unit(v) : 1)) {}
 
-  // As `plane`, for a map that is scanned before anything else reads it: bfloat16 rows are
-  // converted by the scan, which has them in registers anyway.
+  // As `plane`, for a map that is scanned before anything else reads it: half precision is
+  // converted by the scan, which has it in registers anyway.
   HHD_INLINE Plane<A> plane_to_scan(const Unit& unit, int64_t j) {
-    if (!packed_) return plane(unit, j);
+    if (packed_ == Packed::kNot) return plane(unit, j);
     const void* rows = address(v_, offset_of(v_, unit.b, unit.k + j));
-    return {planes_.get(), padded_, v_.size[2],
-            v_.size[3],    padded_, static_cast<const uint16_t*>(rows),
-            v_.stride[2]};
+    return {planes_.get(), v_.size[3], v_.size[2], v_.size[3], static_cast<const uint16_t*>(rows),
+            packed_};
   }
 
   // The plane of joint `unit.k + j`. Joints of a unit are asked for in order.
@@ -167,22 +164,25 @@ class Reader {
     const int64_t height = v_.size[2], width = v_.size[3];
     if (in_place_) {
       A* data = static_cast<A*>(mutable_address(v_, offset_of(v_, unit.b, unit.k + j)));
-      return {data, v_.stride[2], height, width, padded_};
+      return {data, width, height, width};
     }
     A* data = planes_.get() + (grouped_ ? j * plane_size<A>(v_) : 0);
-    if (grouped_ && unit.count == kUnitJoints) {
-      if (j == 0) load_group(unit);
-    } else {
+    if (!grouped_ || unit.count < kBlock) {
       load_one(unit.b, unit.k + j, data);
+    } else if (j == 0) {
+      if constexpr (sizeof(A) == 4) load_joints(v_, unit, data, plane_size<A>(v_));
     }
-    return {data, padded_, height, width, padded_};
+    return {data, width, height, width};
   }
+
+  // Where the planes of a unit's joints are, if they are there together.
+  HHD_INLINE A* planes_of_unit() const { return grouped_ ? planes_.get() : nullptr; }
 
  private:
   void load_one(int64_t b, int64_t k, A* data) {
     const int64_t step = v_.stride[3];
     for (int64_t i = 0; i < v_.size[2]; ++i) {
-      A* row = data + i * padded_;
+      A* row = data + i * v_.size[3];
       const int64_t offset = offset_of(v_, b, k, i);
       if (step == 1) {
         // Hardware prefetching starts anew at every page.
@@ -194,55 +194,13 @@ class Reader {
       } else {
         read_strided(v_, offset, step, v_.size[3], row);
       }
-      for (int64_t x = v_.size[3]; x < padded_; ++x) row[x] = fill_;
-    }
-  }
-
-  void load_group(const Unit& unit) {
-    if constexpr (sizeof(A) == 4) {
-      switch (v_.dtype) {
-        case DType::kFloat32:
-          return load_group_of<float>(unit, load8_float32);
-        case DType::kFloat16:
-          return load_group_of<uint16_t>(unit, load8_float16);
-        default:
-          return load_group_of<uint16_t>(unit, load8_bfloat16);
-      }
-    }
-  }
-
-  template <class Stored, class Load>
-  HHD_INLINE void load_group_of(const Unit& unit, const Load& load8) {
-    const int64_t size = plane_size<A>(v_), step = v_.stride[3], width = v_.size[3];
-    for (int64_t i = 0; i < v_.size[2]; ++i) {
-      const Stored* src = static_cast<const Stored*>(address(v_, offset_of(v_, unit.b, unit.k, i)));
-      A* dst = planes_.get() + i * padded_;
-      int64_t x = 0;
-      for (; x + 8 <= width; x += 8) {
-        Float8 block[8];
-        for (int c = 0; c < 8; ++c) {
-          __builtin_prefetch(src + (x + c) * step + 4096 / sizeof(Stored));
-          block[c] = load8(src + (x + c) * step);
-        }
-        transpose8(block);
-        for (int c = 0; c < 8; ++c) std::memcpy(dst + c * size + x, &block[c], sizeof block[c]);
-      }
-      for (; x < width; ++x) {
-        const Float8 joints = load8(src + x * step);
-        for (int c = 0; c < 8; ++c) dst[c * size + x] = joints[c];
-      }
-      for (; x < padded_; ++x) {
-        for (int c = 0; c < 8; ++c) dst[c * size + x] = fill_;
-      }
     }
   }
 
   const View& v_;
-  const A fill_;
-  const int64_t padded_;
   const bool grouped_;
   const bool in_place_;
-  const bool packed_;
+  const Packed packed_;
   Buffer<A> planes_;
 };
 
@@ -259,12 +217,17 @@ struct Destination {
 template <class A>
 class MapWriter {
  public:
-  // Rows go to `data` in float or double. There, or as bfloat16, they are where they belong
+  // Rows go to `data` in float or double. There, or in half precision, they are where they belong
   // (`converts` false), or each is then stored from there.
   MapWriter(const View& view, int64_t offset, A* data, int64_t stride, bool converts)
-      : view_(&view), offset_(offset), data_(data), stride_(stride), converts_(converts) {
-    if (!is_packed<A>(view)) return;
-    packed_ = static_cast<uint16_t*>(mutable_address(view, offset));
+      : view_(&view),
+        offset_(offset),
+        data_(data),
+        packed_(packed_as<A>(view)),
+        stride_(stride),
+        converts_(converts) {
+    if (packed_ == Packed::kNot) return;
+    packed_data_ = static_cast<uint16_t*>(mutable_address(view, offset));
     stride_ = view.stride[2];
   }
 
@@ -275,22 +238,26 @@ class MapWriter {
     return {static_cast<const char*>(address(*view_, offset_)), view_->stride[2] * bytes, bytes};
   }
 
-  // Stores row i: value(x) is the vector at column x < padded.
+  // Stores row i: value(x, n) is the vector at column x, of which n lanes are stored.
   template <class Length, class Value>
-  HHD_INLINE void write_row(int64_t i, Length padded, const Value& value) const {
-    if constexpr (kPacksBFloat16<A>) {
-      if (packed_ != nullptr) {
-        uint16_t* out = packed_ + i * stride_;
-        for (int64_t x = 0; x < padded; x += kLanes<A>) store_bfloat16(out + x, value(x));
-        return;
-      }
+  HHD_INLINE void write_row(int64_t i, Length width, const Value& value) const {
+    if constexpr (kPacksHalf<A>) {
+      if (packed_ == Packed::kBFloat16) return write_packed<Packed::kBFloat16>(i, width, value);
+      if (packed_ == Packed::kFloat16) return write_packed<Packed::kFloat16>(i, width, value);
     }
     A* out = data_ + i * stride_;
-    for (int64_t x = 0; x < padded; x += kLanes<A>) store(out + x, value(x));
+    for_row<A>(width, [&](int64_t x, auto n) { store_part(out + x, n, value(x, n)); });
     if (converts_) convert_row(i);
   }
 
  private:
+  template <Packed kPacked, class Length, class Value>
+  HHD_INLINE void write_packed(int64_t i, Length width, const Value& value) const {
+    uint16_t* out = packed_data_ + i * stride_;
+    for_row<A>(width,
+               [&](int64_t x, auto n) { store_halves(out + x, n, pack(value(x, n), kPacked)); });
+  }
+
   void convert_row(int64_t i) const {
     const View& v = *view_;
     const int64_t offset = offset_ + i * v.stride[2], step = v.stride[3];
@@ -304,23 +271,26 @@ class MapWriter {
   const View* view_;
   int64_t offset_;
   A* data_;
-  uint16_t* packed_ = nullptr;
+  Packed packed_;
+  uint16_t* packed_data_ = nullptr;
   int64_t stride_;
   bool converts_;
 };
 
-// The writers of the maps of a unit.
+// The writers of the maps of a unit. `planes`, where there are some, are a reader's of maps like
+// these: each is done with when its joint's rows are written.
 template <class A>
 class Writer {
  public:
-  explicit Writer(const View& v)
+  explicit Writer(const View& v, A* planes = nullptr)
       : v_(v),
-        padded_(round_up_to_lanes<A>(v.size[3])),
         grouped_(joints_are_innermost(v) && sizeof(A) == 4 && v.dtype != DType::kFloat64),
-        in_place_(v.dtype == dtype_of<A>() && v.stride[3] == 1 && v.size[3] == padded_),
-        scratch_(in_place_  ? 0
-                 : grouped_ ? plane_size<A>(v) * kUnitJoints
-                            : padded_) {}
+        in_place_(v.dtype == dtype_of<A>() && v.stride[3] == 1),
+        scratch_(in_place_           ? 0
+                 : !grouped_         ? v.size[3]
+                 : planes == nullptr ? plane_size<A>(v) * joints_per_unit(v)
+                                     : 0),
+        planes_(grouped_ && planes != nullptr ? planes : scratch_.get()) {}
 
   // For joint `unit.k + j`, whose rows come next.
   HHD_INLINE MapWriter<A> map(const Unit& unit, int64_t j) const {
@@ -328,67 +298,30 @@ class Writer {
     if (in_place_) {
       return {v_, offset, static_cast<A*>(mutable_address(v_, offset)), v_.stride[2], false};
     }
-    if (!collects(unit)) return {v_, offset, scratch_.get(), 0, true};
-    return {v_, offset, scratch_.get() + j * plane_size<A>(v_), padded_, false};
+    if (!collects(unit)) return {v_, offset, planes_, 0, true};
+    return {v_, offset, planes_ + j * plane_size<A>(v_), v_.size[3], false};
   }
 
   HHD_INLINE void fill_map(const Unit& unit, int64_t j, A value) const {
     const MapWriter<A> writer = map(unit, j);
     for (int64_t i = 0; i < v_.size[2]; ++i) {
-      writer.write_row(i, padded_, [value](int64_t) { return splat(value); });
+      writer.write_row(i, v_.size[3], [value](int64_t, auto) { return splat(value); });
     }
   }
 
   HHD_INLINE void finish_unit(const Unit& unit) const {
-    if (!in_place_ && collects(unit)) store_group(unit);
+    if (in_place_ || !collects(unit)) return;
+    if constexpr (sizeof(A) == 4) store_joints(v_, unit, planes_, plane_size<A>(v_));
   }
 
  private:
-  HHD_INLINE bool collects(const Unit& unit) const { return grouped_ && unit.count == kUnitJoints; }
-
-  void store_group(const Unit& unit) const {
-    if constexpr (sizeof(A) == 4) {
-      switch (v_.dtype) {
-        case DType::kFloat32:
-          return store_group_of<float>(unit,
-                                       [](float* p, Float8 x) { std::memcpy(p, &x, sizeof x); });
-        case DType::kFloat16:
-          return store_group_of<uint16_t>(unit, store8_float16);
-        default:
-          return store_group_of<uint16_t>(unit, store8_bfloat16);
-      }
-    }
-  }
-
-  template <class Stored, class Store>
-  HHD_INLINE void store_group_of(const Unit& unit, const Store& store8) const {
-    const int64_t size = plane_size<A>(v_), step = v_.stride[3], width = v_.size[3];
-    for (int64_t i = 0; i < v_.size[2]; ++i) {
-      Stored* dst = static_cast<Stored*>(mutable_address(v_, offset_of(v_, unit.b, unit.k, i)));
-      const A* src = scratch_.get() + i * padded_;
-      int64_t x = 0;
-      for (; x + 8 <= width; x += 8) {
-        Float8 block[8];
-        for (int c = 0; c < 8; ++c) std::memcpy(&block[c], src + c * size + x, sizeof block[c]);
-        transpose8(block);
-        for (int c = 0; c < 8; ++c) {
-          __builtin_prefetch(dst + (x + c) * step + 4096 / sizeof(Stored), 1);
-          store8(dst + (x + c) * step, block[c]);
-        }
-      }
-      for (; x < width; ++x) {
-        Float8 joints;
-        for (int c = 0; c < 8; ++c) joints[c] = src[c * size + x];
-        store8(dst + x * step, joints);
-      }
-    }
-  }
+  HHD_INLINE bool collects(const Unit& unit) const { return grouped_ && unit.count >= kBlock; }
 
   const View& v_;
-  const int64_t padded_;
   const bool grouped_;
   const bool in_place_;
   Buffer<A> scratch_;
+  A* const planes_;
 };
 
 }  // namespace hhd::HHD_ISA

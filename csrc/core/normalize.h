@@ -9,14 +9,14 @@ template <class A, class Row>
 HHD_INLINE void write_rows(const Plane<A>& map, const Writer<A>& writer, const Unit& unit,
                            int64_t j, const Row& row_at) {
   const MapWriter<A> out = writer.map(unit, j);
-  for (int64_t i = 0; i < map.height; ++i) out.write_row(i, map.padded, row_at(i));
+  for (int64_t i = 0; i < map.height; ++i) out.write_row(i, map.width, row_at(i));
 }
 
 template <class A>
 void normalize(const View& x, const View& out, Normalize kind, double beta, double eps,
                int64_t begin, int64_t end) {
-  Reader<A> reader(x, static_cast<A>(-__builtin_inf()));
-  Writer<A> writer(out);
+  Reader<A> reader(x);
+  Writer<A> writer(out, reader.planes_of_unit());
   SoftmaxBuffers<A> softmax(x.size[2], x.size[3]);
   for (int64_t index = begin; index < end; ++index) {
     const Unit unit = unit_at(x, index);
@@ -34,8 +34,8 @@ void normalize(const View& x, const View& out, Normalize kind, double beta, doub
       const Vec<A> divisor = splat(norm);
       const bool clipped = kind == Normalize::kL1Positive;
       write_rows(map, writer, unit, j, [&](int64_t i) {
-        return [&, row = source.row(i)](int64_t c) {
-          const Vec<A> v = load(row + c);
+        return [&, row = source.row(i)](int64_t c, auto n) {
+          const Vec<A> v = load_part(row + c, n, A(0));
           return (clipped ? positive_part<A>(v) : v) / divisor;
         };
       });
@@ -44,18 +44,17 @@ void normalize(const View& x, const View& out, Normalize kind, double beta, doub
   }
 }
 
-// The sum of a b, padding left out; of a's positive part where `clipped`.
+// The sum of a b; of a's positive part where `clipped`.
 template <class A>
 HHD_INLINE A dot(const Plane<A>& a, const Plane<A>& b, bool clipped) {
   Vec<A> sum{};
   for (int64_t i = 0; i < a.height; ++i) {
     const A* left = a.row(i);
     const A* right = b.row(i);
-    for (int64_t x = 0; x < a.width; x += kLanes<A>) {
-      const Vec<A> v = load(left + x);
-      const Vec<A> product = (clipped ? positive_part<A>(v) : v) * load(right + x);
-      sum += x + kLanes<A> <= a.width ? product : keep_lanes<A>(product, a.width - x);
-    }
+    for_row<A>(a.width, [&](int64_t x, auto n) {
+      const Vec<A> v = load_part(left + x, n, A(0));
+      sum += (clipped ? positive_part<A>(v) : v) * load_part(right + x, n, A(0));
+    });
   }
   return sum_lanes<A>(sum);
 }
@@ -63,9 +62,9 @@ HHD_INLINE A dot(const Plane<A>& a, const Plane<A>& b, bool clipped) {
 template <class A>
 void normalize_backward(const View& grad, const View& x, const View& out, Normalize kind,
                         double beta, double eps, int64_t begin, int64_t end) {
-  Reader<A> reader(x, static_cast<A>(-__builtin_inf()));
-  Reader<A> grads(grad, A(0));
-  Writer<A> writer(out);
+  Reader<A> reader(x);
+  Reader<A> grads(grad);
+  Writer<A> writer(out, reader.planes_of_unit());
   SoftmaxBuffers<A> softmax(x.size[2], x.size[3]);
   const Vec<A> zero{}, one = splat(A(1));
   for (int64_t index = begin; index < end; ++index) {
@@ -79,8 +78,8 @@ void normalize_backward(const View& grad, const View& x, const View& out, Normal
         const Vec<A> mean = splat(dot(p.e, upstream, false) / p.sum);
         const Vec<A> rate = splat(static_cast<A>(beta) / p.sum);
         write_rows(map, writer, unit, j, [&](int64_t i) {
-          return [&, e = p.e.row(i), g = upstream.row(i)](int64_t c) {
-            return load(e + c) * rate * (load(g + c) - mean);
+          return [&, e = p.e.row(i), g = upstream.row(i)](int64_t c, auto n) {
+            return load(e + c) * rate * (load_part(g + c, n, A(0)) - mean);
           };
         });
         continue;
@@ -94,8 +93,8 @@ void normalize_backward(const View& grad, const View& x, const View& out, Normal
       const Vec<A> along = splat(floored ? A(0) : dot(map, upstream, clipped) / divisor);
       const Vec<A> by = splat(divisor);
       write_rows(map, writer, unit, j, [&](int64_t i) {
-        return [&, s = map.row(i), g = upstream.row(i)](int64_t c) {
-          const Vec<A> v = load(s + c), direct = load(g + c);
+        return [&, s = map.row(i), g = upstream.row(i)](int64_t c, auto n) {
+          const Vec<A> v = load_part(s + c, n, A(0)), direct = load_part(g + c, n, A(0));
           if (clipped) return v > 0 ? (direct - along) / by : zero;
           if (floored) return direct / by;
           if (kind == Normalize::kL2) return (direct - along * (v / by)) / by;

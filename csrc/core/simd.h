@@ -94,6 +94,33 @@ HHD_INLINE void store(A* p, Vec<A> v) {
   std::memcpy(p, &v, sizeof v);
 }
 
+// Zeros in whole vectors: n is rounded up to them.
+template <class A>
+HHD_INLINE void clear(A* p, int64_t n) {
+  for (int64_t i = 0; i < n; i += kLanes<A>) store(p + i, Vec<A>{});
+}
+
+// 0, 1, 2, ... in the lanes.
+template <class A>
+HHD_INLINE Vec<A> lane_numbers() {
+  Vec<A> v;
+  for (int64_t i = 0; i < kLanes<A>; ++i) v[i] = static_cast<A>(i);
+  return v;
+}
+
+// n < kMost elements, in as few moves as n has bits.
+template <int64_t kMost, class T>
+HHD_INLINE void copy_few(T* to, const T* from, int64_t n) {
+  if constexpr (kMost > 1) {
+    constexpr int64_t half = kMost / 2;
+    if (n >= half) {
+      std::memcpy(to, from, half * sizeof(T));
+      to += half, from += half, n -= half;
+    }
+    copy_few<half>(to, from, n);
+  }
+}
+
 // The first n lanes, and 0 in the others: nothing behind the n is read.
 template <class A>
 HHD_INLINE Vec<A> load_first(const A* p, int64_t n) {
@@ -113,9 +140,9 @@ HHD_INLINE Vec<A> load_first(const A* p, int64_t n) {
   }
 #else
   if (n >= kLanes<A>) return load(p);
-  Vec<A> v{};
-  for (int64_t i = 0; i < n; ++i) v[i] = p[i];
-  return v;
+  A lane[kLanes<A>] = {};
+  copy_few<kLanes<A>>(lane, p, n);
+  return load(lane);
 #endif
 }
 
@@ -128,7 +155,9 @@ HHD_INLINE void store_first(A* p, int64_t n, Vec<A> v) {
   if constexpr (sizeof(A) == 8) _mm512_mask_storeu_pd(p, static_cast<__mmask8>(lanes), v);
 #else
   if (n >= kLanes<A>) return store(p, v);
-  for (int64_t i = 0; i < n; ++i) p[i] = v[i];
+  A lane[kLanes<A>];
+  store(lane, v);
+  copy_few<kLanes<A>>(p, lane, n);
 #endif
 }
 
@@ -136,6 +165,69 @@ template <class A>
 HHD_INLINE Vec<A> splat(A a) {
   // Not 0 + a, which a compiler has to add up, for it is not a where a is -0.
   return a - Vec<A>{};
+}
+
+// Calls f(x, n) for the vectors of a row of a map, whose first n lanes are the row's: all, and at
+// its end perhaps fewer. That n is the type of the calls below, not a number alone, tells them
+// apart when the code is compiled.
+template <class A>
+using AllLanes = Constant<kLanes<A>>;
+
+template <class A, class Length, class F>
+HHD_INLINE void for_row(Length width, const F& f) {
+  int64_t x = 0;
+  for (; x + kLanes<A> <= width; x += kLanes<A>) f(x, AllLanes<A>{});
+  if (x < width) f(x, width - x);
+}
+
+// `fill` in the other lanes.
+template <class A>
+HHD_INLINE Vec<A> load_part(const A* p, AllLanes<A>, A) {
+  return load(p);
+}
+
+template <class A>
+HHD_INLINE Vec<A> load_part(const A* p, int64_t n, A fill) {
+#if HHD_VECTOR_BYTES == 64
+  const uint32_t lanes = (1u << n) - 1;
+  if constexpr (sizeof(A) == 4) {
+    return _mm512_mask_loadu_ps(splat(fill), static_cast<__mmask16>(lanes), p);
+  }
+  if constexpr (sizeof(A) == 8) {
+    return _mm512_mask_loadu_pd(splat(fill), static_cast<__mmask8>(lanes), p);
+  }
+#endif
+  return lane_numbers<A>() < splat(static_cast<A>(n)) ? load_first(p, n) : splat(fill);
+}
+
+// The same of a vector.
+template <class A>
+HHD_INLINE Vec<A> keep_part(Vec<A> v, AllLanes<A>, Vec<A>) {
+  return v;
+}
+
+template <class A>
+HHD_INLINE Vec<A> keep_part(Vec<A> v, int64_t n, Vec<A> fill) {
+#if HHD_VECTOR_BYTES == 64
+  const uint32_t lanes = (1u << n) - 1;
+  if constexpr (sizeof(A) == 4) {
+    return _mm512_mask_mov_ps(fill, static_cast<__mmask16>(lanes), v);
+  }
+  if constexpr (sizeof(A) == 8) {
+    return _mm512_mask_mov_pd(fill, static_cast<__mmask8>(lanes), v);
+  }
+#endif
+  return lane_numbers<A>() < splat(static_cast<A>(n)) ? v : fill;
+}
+
+template <class A>
+HHD_INLINE void store_part(A* p, AllLanes<A>, Vec<A> v) {
+  store(p, v);
+}
+
+template <class A>
+HHD_INLINE void store_part(A* p, int64_t n, Vec<A> v) {
+  store_first(p, n, v);
 }
 
 // Of two, the larger; where either is NaN, the second.

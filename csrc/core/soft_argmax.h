@@ -42,7 +42,7 @@ HHD_INLINE Expectation<A> expectation_in(const Softmax<A>& p, const Box& box) {
 template <class A>
 void soft_argmax(const View& logits, const View& coords, const View& confidence,
                  const SoftArgmaxArgs& args, int64_t begin, int64_t end) {
-  Reader<A> reader(logits, static_cast<A>(-__builtin_inf()));
+  Reader<A> reader(logits);
   SoftmaxBuffers<A> softmax(logits.size[2], logits.size[3]);
   for (int64_t index = begin; index < end; ++index) {
     const Unit unit = unit_at(logits, index);
@@ -71,12 +71,12 @@ HHD_INLINE void write_box_gradient(const Softmax<A>& p, const A* columns, const 
   const Vec<A> left = splat(static_cast<A>(box.left)), right = splat(static_cast<A>(box.right));
   const MapWriter<A> map = writer.map(unit, j);
   const Plane<A> plane = p.e;
-  with_row_length<A>(plane.padded, [&](auto padded) {
+  with_row_length<A>(plane.width, [&](auto width) {
     for (int64_t i = 0; i < plane.height; ++i) {
       const A* e = plane.row(i);
       const Vec<A> base = splat(gy * (static_cast<A>(i) - mean.y) - gx * mean.x);
       const bool in_box = i >= box.top && i < box.bottom;
-      map.write_row(i, padded, [&](int64_t x) {
+      map.write_row(i, width, [&](int64_t x, auto) {
         const Vec<A> column = load(columns + x);
         const Vec<A> v = load(e + x) * (base + slope_x * column);
         const Vec<A> boxed = column < left ? zero : (column < right ? v : zero);
@@ -89,8 +89,8 @@ HHD_INLINE void write_box_gradient(const Softmax<A>& p, const A* columns, const 
 template <class A>
 void soft_argmax_backward(const View& grad_coords, const View& logits, const View& out,
                           const SoftArgmaxArgs& args, int64_t begin, int64_t end) {
-  Reader<A> reader(logits, static_cast<A>(-__builtin_inf()));
-  Writer<A> writer(out);
+  Reader<A> reader(logits);
+  Writer<A> writer(out, reader.planes_of_unit());
   SoftmaxBuffers<A> softmax(logits.size[2], logits.size[3]);
   for (int64_t index = begin; index < end; ++index) {
     const Unit unit = unit_at(logits, index);

@@ -11,88 +11,69 @@ struct MapSums {
   A max;        // NaN is passed over
   A sum;        // 0 where it was not asked for
   A norm;       // before the root: of |x|, x^2 or the positive part
-  int64_t row;  // the first that holds the maximum; known of a teacher only
+  int64_t row;  // no row above it holds the maximum; known of a teacher only
 
   HHD_INLINE bool teacher_has_nan() const { return is_nan(norm); }
 };
-
-// Lanes beyond `n` become 0: padding must not enter a sum.
-template <class A>
-HHD_INLINE Vec<A> keep_lanes(Vec<A> v, int64_t n) {
-  for (int64_t i = 0; i < kLanes<A>; ++i) v[i] = i < n ? v[i] : 0;
-  return v;
-}
 
 // What a scan does beside finding the maximum and the norm. A teacher's map always has a norm, as
 // NaN anywhere makes it NaN, and its rows are told apart. As nothing else will have fetched it, it
 // is fetched ahead: hardware prefetching starts anew at every page, a third of a map.
 enum class Scan { kStudent, kStudentWithSum, kTeacher };
 
-// The map's padding must hold -inf, so that it never is the maximum.
-template <Scan kScan, bool kPacked, class A, class Length, class Term>
-HHD_INLINE MapSums<A> scan_rows(const Plane<A>& map, Length width, const Term& term) {
-  constexpr int64_t lanes = kLanes<A>;
-  const int64_t height = map.height, whole = width / lanes * lanes;
+// A map is scanned in runs of this many pixels, whatever the length of its rows, and a shorter one.
+inline constexpr int64_t kRun = 64;
+
+template <Scan kScan, Packed kPacked, class A, class Term>
+HHD_INLINE MapSums<A> scan_with(const Plane<A>& map, const Term& term) {
+  const int64_t pixels = map.height * map.width, runs = pixels / kRun;
   const Vec<A> lowest = splat(static_cast<A>(-__builtin_inf()));
-  Vec<A> best = lowest, best_row{}, sum{}, norm{};
-  for (int64_t i = 0; i < height; ++i) {
-    A* row = map.row(i);
-    const uint16_t* packed = map.packed + i * map.packed_stride;
-    // Every row has its own sums: one addition would wait for the other.
-    Vec<A> row_max = lowest, row_sum{}, row_norm{};
-    const auto fetch = [&](int64_t x) {
-      if constexpr (kPacked) {
-        Vec<A> v;
-        load_bfloat16(packed + x, v);
-        store(row + x, v);
-        return v;
+  Vec<A> best = lowest, best_run{}, sum{}, norm{};
+  A* run = map.data;
+  const uint16_t* packed = map.packed_data;
+  const auto take = [&](int64_t i, auto length) {
+    // Every run has its own sums: one addition would wait for the other.
+    Vec<A> run_max = lowest, run_sum{}, run_norm{};
+    if constexpr (kPacked != Packed::kNot) {
+      for (int64_t x = 0; x < length; x += 32) __builtin_prefetch(packed + x + 2048);
+    }
+    for_row<A>(length, [&](int64_t x, auto n) {
+      Vec<A> v;  // the other lanes are 0
+      if constexpr (kPacked != Packed::kNot) {
+        v = unpack(load_halves(packed + x, n), kPacked);
+        store(run + x, v);
       } else {
-        if constexpr (kScan == Scan::kTeacher) __builtin_prefetch(row + x + 4096 / sizeof(A));
-        return load(row + x);
+        if constexpr (kScan == Scan::kTeacher) __builtin_prefetch(run + x + 4096 / sizeof(A));
+        v = load_part(run + x, n, A(0));
       }
-    };
-    const auto take = [&](Vec<A> v) {
-      if constexpr (kScan == Scan::kStudentWithSum) row_sum += v;
-      term(v, row_norm);
-    };
-    if constexpr (kPacked) {
-      for (int64_t x = 0; x < width; x += 32) __builtin_prefetch(packed + x + 2048);
-    }
-    for (int64_t x = 0; x < whole; x += lanes) {
-      const Vec<A> v = fetch(x);
-      row_max = max_or_second<A>(v, row_max);
-      take(v);
-    }
-    if (whole < width) {
-      const Vec<A> v = load(row + whole);
-      row_max = max_or_second<A>(v, row_max);
-      take(keep_lanes<A>(v, width - whole));
-    }
+      run_max = max_or_second<A>(keep_part<A>(v, n, lowest), run_max);
+      if constexpr (kScan == Scan::kStudentWithSum) run_sum += v;
+      term(v, run_norm);
+    });
     if constexpr (kScan == Scan::kTeacher) {
-      best_row = row_max > best ? splat(static_cast<A>(i)) : best_row;
+      best_run = run_max > best ? splat(static_cast<A>(i)) : best_run;
     }
-    best = max_or_second<A>(row_max, best);
-    sum += row_sum;
-    norm += row_norm;
+    best = max_or_second<A>(run_max, best);
+    sum += run_sum;
+    norm += run_norm;
+  };
+  for (int64_t i = 0; i < runs; ++i, run += kRun) {
+    take(i, Constant<kRun>{});
+    if constexpr (kPacked != Packed::kNot) packed += kRun;
   }
+  if (pixels % kRun > 0) take(runs, pixels % kRun);
   const A max = max_lanes<A>(best);
   int64_t row = 0;
-  if constexpr (kScan == Scan::kTeacher) {
-    const Vec<A> beyond = splat(static_cast<A>(height));
-    row = static_cast<int64_t>(-max_lanes<A>(best == splat(max) ? -best_row : -beyond));
+  // Runs are counted in float, which holds whole numbers up to 2^24.
+  if (kScan == Scan::kTeacher && runs < int64_t{1} << 24) {
+    const Vec<A> beyond = splat(static_cast<A>(runs + 1));
+    const A first = -max_lanes<A>(best == splat(max) ? -best_run : -beyond);
+    row = min_of(static_cast<int64_t>(first) * kRun / map.width, map.height);
   }
   return {max, sum_lanes<A>(sum), sum_lanes<A>(norm), row};
 }
 
-template <Scan kScan, bool kPacked, class A, class Term>
-HHD_INLINE MapSums<A> scan_with(const Plane<A>& map, const Term& term) {
-  MapSums<A> sums;
-  with_row_length<A>(map.width,
-                     [&](auto width) { sums = scan_rows<kScan, kPacked>(map, width, term); });
-  return sums;
-}
-
-template <Scan kScan, bool kPacked, class A>
+template <Scan kScan, Packed kPacked, class A>
 HHD_INLINE MapSums<A> scan_for(const Plane<A>& map, Normalize kind) {
   const auto add_size = [](Vec<A> v, Vec<A>& norm) { norm += v < 0 ? -v : v; };
   switch (kind) {
@@ -111,10 +92,11 @@ HHD_INLINE MapSums<A> scan_for(const Plane<A>& map, Normalize kind) {
 
 template <Scan kScan, class A>
 MapSums<A> scan(const Plane<A>& map, Normalize kind) {
-  if constexpr (kPacksBFloat16<A>) {
-    if (map.packed != nullptr) return scan_for<kScan, true>(map, kind);
+  if constexpr (kPacksHalf<A>) {
+    if (map.packed == Packed::kBFloat16) return scan_for<kScan, Packed::kBFloat16>(map, kind);
+    if (map.packed == Packed::kFloat16) return scan_for<kScan, Packed::kFloat16>(map, kind);
   }
-  return scan_for<kScan, false>(map, kind);
+  return scan_for<kScan, Packed::kNot>(map, kind);
 }
 
 // The divisor of l1, l2 and l1_positive.
@@ -133,14 +115,15 @@ struct Pixel {
 template <class A>
 HHD_INLINE Pixel find_peak(const Plane<A>& map, A max, int64_t first = 0) {
   const Vec<A> wanted = splat(max);
+  const A nothing = static_cast<A>(__builtin_nan(""));
   for (int64_t i = first; i < map.height; ++i) {
     const A* row = map.row(i);
-    for (int64_t x = 0; x < map.padded; x += kLanes<A>) {
-      const uint32_t found = equal_lanes<A>(load(row + x), wanted);
-      if (found == 0) continue;
-      const int64_t column = x + __builtin_ctz(found);
-      if (column < map.width) return {column, i};
-    }
+    int64_t column = -1;
+    for_row<A>(map.width, [&](int64_t x, auto n) {
+      const uint32_t found = equal_lanes<A>(load_part(row + x, n, nothing), wanted);
+      if (found != 0 && column < 0) column = x + __builtin_ctz(found);
+    });
+    if (column >= 0) return {column, i};
   }
   return {0, 0};
 }
@@ -148,7 +131,7 @@ HHD_INLINE Pixel find_peak(const Plane<A>& map, A max, int64_t first = 0) {
 // exp(beta (S - max)) of a map, not yet divided by its sum.
 template <class A>
 struct Softmax {
-  Plane<A> e;
+  Plane<A> e;   // rows padded with 0 to whole vectors
   A* row_sums;  // [height][lanes]: each row's sum, still spread over the lanes
   A max;
   A sum;
@@ -174,13 +157,12 @@ class SoftmaxBuffers {
     for (int64_t x = 0; x < padded_; ++x) columns_.get()[x] = static_cast<A>(x);
   }
 
-  // The padding of `map` must hold -inf. The destination of a gradient that comes next is fetched
-  // into the cache on the way.
+  // The destination of a gradient that comes next is fetched into the cache on the way.
   HHD_INLINE Softmax<A> compute(const Plane<A>& map, A max, double beta,
                                 const Destination& destination = {}) const {
     Softmax<A> p{};
-    with_row_length<A>(padded_,
-                       [&](auto padded) { p = compute_rows(map, padded, max, beta, destination); });
+    with_row_length<A>(map.width,
+                       [&](auto width) { p = compute_rows(map, width, max, beta, destination); });
     return p;
   }
 
@@ -188,11 +170,12 @@ class SoftmaxBuffers {
 
  private:
   template <class Length>
-  HHD_INLINE Softmax<A> compute_rows(const Plane<A>& map, Length padded, A max, double beta,
+  HHD_INLINE Softmax<A> compute_rows(const Plane<A>& map, Length width, A max, double beta,
                                      const Destination& destination) const {
     const Vec<A> rate = splat(static_cast<A>(beta * kLog2E)), shift = splat(max);
     // Local copies: a store could change any member, as far as the compiler knows.
-    const int64_t height = map.height, stride = map.stride;
+    const int64_t height = map.height, stride = map.stride, padded = padded_;
+    const A lowest = static_cast<A>(-__builtin_inf());
     const A* columns = columns_.get();
     const A* row = map.data;
     // Without a destination, what is in the cache anyway: address 0 would cost a search each time.
@@ -203,16 +186,16 @@ class SoftmaxBuffers {
     Vec<A> total{}, moment_x{}, moment_y{};
     for (int64_t i = 0; i < height; ++i) {
       Vec<A> row_sum{}, row_moment{};
-      for (int64_t x = 0; x < padded; x += kLanes<A>) {
+      for_row<A>(width, [&](int64_t x, auto n) {
         // This loop has arithmetic to hide memory's latency under, so it also asks for what comes
         // next: the map that follows in memory, and the lines the gradient will fill.
         __builtin_prefetch(row + height * stride + x);
         __builtin_prefetch(written + x * destination.element_bytes, 1);
-        const Vec<A> e = exp2_nonpositive((load(row + x) - shift) * rate);
+        const Vec<A> e = exp2_nonpositive((load_part(row + x, n, lowest) - shift) * rate);
         store(out + x, e);
         row_sum += e;
         row_moment += e * load(columns + x);
-      }
+      });
       store(row_sums + i * kLanes<A>, row_sum);
       total += row_sum;
       moment_x += row_moment;
@@ -223,7 +206,7 @@ class SoftmaxBuffers {
     }
     const A sum = sum_lanes<A>(total);
     const A x = sum_lanes<A>(moment_x) / sum, y = sum_lanes<A>(moment_y) / sum;
-    const Plane<A> e{e_.get(), padded, height, map.width, padded};
+    const Plane<A> e{e_.get(), padded, height, map.width};
     return {e, row_sums, max, sum, x, y, static_cast<A>(beta)};
   }
 
@@ -250,7 +233,7 @@ HHD_INLINE A sum_uncovered(const Softmax<A>& p, const A* cover_y, const A* cover
     const A* row = p.e.row(i);
     const Vec<A> u = splat(cover_y[i]);
     Vec<A> row_rest{};
-    for (int64_t x = 0; x < p.e.padded; x += kLanes<A>) {
+    for (int64_t x = 0; x < p.e.stride; x += kLanes<A>) {
       row_rest += load(row + x) * (1 - u * load(cover_x + x));
     }
     rest[0] += row_rest;

@@ -16,7 +16,7 @@ void write_center(const View& centers, const Unit& unit, int64_t j, Point<A> cen
 template <class A>
 void teacher_targets(const View& maps, const View& centers, const View& windows,
                      const View& confidence, const TargetsArgs& args, int64_t begin, int64_t end) {
-  Reader<A> reader(maps, static_cast<A>(-__builtin_inf()));
+  Reader<A> reader(maps);
   SoftmaxBuffers<A> softmax(maps.size[2], maps.size[3]);
   WindowFrame<A> frame(args.window, maps.size[2], maps.size[3]);
   Buffer<A> cells(args.window.height * args.window.width);
@@ -36,7 +36,8 @@ void teacher_targets(const View& maps, const View& centers, const View& windows,
         norm = p.sum;
       }
       if (args.normalize == Normalize::kNone) norm = 1;
-      frame.gather(source, args.normalize == Normalize::kL1Positive, 1 / norm, cells.get());
+      frame.gather(source, args.normalize == Normalize::kL1Positive, 1 / norm, cells.get(),
+                   args.window.width);
       write_center(centers, unit, j, center);
       write_window(windows, unit.b, unit.k + j, cells.get());
       write(confidence, offset_of(confidence, unit.b, unit.k + j),
@@ -48,7 +49,7 @@ void teacher_targets(const View& maps, const View& centers, const View& windows,
 template <class A>
 void locate_teacher(const View& maps, const View& centers, Refine refine, int64_t blur_kernel,
                     int64_t begin, int64_t end) {
-  Reader<A> reader(maps, static_cast<A>(-__builtin_inf()));
+  Reader<A> reader(maps);
   for (int64_t index = begin; index < end; ++index) {
     const Unit unit = unit_at(maps, index);
     for (int64_t j = 0; j < unit.count; ++j) {
@@ -63,7 +64,7 @@ template <class A>
 void locate_student(const View& logits, const View& teacher_centers, const View& centers,
                     Locate mode, double beta, int64_t window_h, int64_t window_w, int64_t begin,
                     int64_t end) {
-  Reader<A> reader(logits, static_cast<A>(-__builtin_inf()));
+  Reader<A> reader(logits);
   SoftmaxBuffers<A> softmax(logits.size[2], logits.size[3]);
   Buffer<A> cover_y(logits.size[2]), cover_x(round_up_to_lanes<A>(logits.size[3]));
   for (int64_t index = begin; index < end; ++index) {

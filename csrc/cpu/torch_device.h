@@ -15,6 +15,9 @@ class Cpu {
   template <class... Tensors>
   explicit Cpu(const char* /*op*/, const Tensors&...) {}
 
+  // An output with the sizes, dtype and strides of the maps.
+  torch::stable::Tensor empty_like(const torch::stable::Tensor& maps) const;
+
   void normalize(const View& x, const View& out, Normalize kind, double beta, double eps) const {
     for_units(x, [&](int64_t begin, int64_t end) {
       kernels().ops(x).normalize(x, out, kind, beta, eps, begin, end);

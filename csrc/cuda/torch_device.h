@@ -3,6 +3,7 @@
 #pragma once
 
 #include <torch/csrc/stable/accelerator.h>
+#include <torch/csrc/stable/ops.h>
 #include <torch/csrc/stable/tensor.h>
 #include <torch/headeronly/util/Exception.h>
 
@@ -23,6 +24,9 @@ class Cuda {
       : op_(op), device_(device_of(first)), guard_(device_), stream_(current_stream(device_)) {
     (check(others), ...);
   }
+
+  // An output with the sizes, dtype and strides of the maps.
+  Tensor empty_like(const Tensor& maps) const { return torch::stable::empty_like(maps); }
 
   void normalize(const View& x, const View& out, Normalize kind, double beta, double eps) const {
     launch([&] { cuda::normalize(x, out, kind, beta, eps, stream_); });

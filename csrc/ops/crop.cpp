@@ -22,7 +22,7 @@ Tensor crop_backward(const Tensor& grad, const Tensor& maps, const Tensor& cente
   const View upstream = view_of(grad, "grad", {in.size[0], in.size[1], -1, -1});
   const View at = view_of(centers, "centers", {in.size[0], in.size[1], 2});
   const Window window = window_of(upstream.size[2], upstream.size[3], sampling, border);
-  Tensor out = torch::stable::empty_like(maps);
+  Tensor out = device.empty_like(maps);
   device.crop_backward(upstream, at, view_of_maps(out, "out"), window);
   return out;
 }

@@ -6,9 +6,9 @@
 namespace hhd::ops {
 namespace {
 
-Tensor gradient_for(const Tensor& logits, bool with_grad) {
-  return with_grad ? torch::stable::empty_like(logits)
-                   : empty_of(logits, {0}, logits.scalar_type());
+template <class Device>
+Tensor gradient_for(const Device& device, const Tensor& logits, bool with_grad) {
+  return with_grad ? device.empty_like(logits) : empty_of(logits, {0}, logits.scalar_type());
 }
 
 LossViews views_of(const Tensor& logits, const Tensor& centers, const Tensor& windows,
@@ -32,7 +32,7 @@ std::tuple<Tensor, Tensor> hhd_loss(const Tensor& logits, const Tensor& centers,
                                     int64_t sampling, int64_t border, int64_t reduction, double eps,
                                     double hhd_weight, bool with_grad) {
   const Device device("hhd_loss", logits, centers, windows, weight, grad_scale);
-  Tensor grad = gradient_for(logits, with_grad);
+  Tensor grad = gradient_for(device, logits, with_grad);
   Tensor loss = empty_of(logits, {}, accumulation_type(logits));
   LossViews views = views_of(logits, centers, windows, grad, with_grad);
   views.teacher_weight = view_of(weight, "weight", {views.logits.size[0], views.logits.size[1]});
@@ -62,7 +62,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> joint_loss(
     double unit_y, double transition, double coordinate_weight, double hhd_weight, bool with_grad) {
   const Device device("joint_loss", logits, centers, windows, target_coords, weight, teacher_weight,
                       grad_scale);
-  Tensor grad = gradient_for(logits, with_grad);
+  Tensor grad = gradient_for(device, logits, with_grad);
   LossViews views = views_of(logits, centers, windows, grad, with_grad);
   const int64_t b = views.logits.size[0], k = views.logits.size[1];
   const ScalarType dtype = accumulation_type(logits);
@@ -100,7 +100,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> joint_loss(
 template <class Device>
 Tensor loss_backward(const Tensor& grad, const Tensor& factor, const Tensor& logits) {
   const Device device("loss_backward", logits, grad, factor);
-  Tensor out = torch::stable::empty_like(logits);
+  Tensor out = device.empty_like(logits);
   const View result = view_of_maps(out, "logits");
   const View saved =
       view_of(grad, "grad", {result.size[0], result.size[1], result.size[2], result.size[3]});

@@ -23,7 +23,7 @@ Tensor soft_argmax_backward(const Tensor& grad_coords, const Tensor& logits, dou
   const Device device("soft_argmax_backward", logits, grad_coords);
   const View maps = view_of_maps(logits, "logits");
   const View upstream = view_of(grad_coords, "grad_coords", {maps.size[0], maps.size[1], 2});
-  Tensor grad = torch::stable::empty_like(logits);
+  Tensor grad = device.empty_like(logits);
   device.soft_argmax_backward(upstream, maps, view_of_maps(grad, "grad"), {beta, window});
   return grad;
 }

@@ -37,7 +37,12 @@ def _cpu_flags() -> set[str]:
     return next((set(line.split()) for line in lines if line.startswith("flags")), set())
 
 
-_BEST = next(name for name in ALL_SETS if _NEEDS[name] <= _cpu_flags())
+def runs_here(name: str) -> bool:
+    """Whether this machine has an instruction set."""
+    return _NEEDS[name] <= _cpu_flags()
+
+
+_BEST = next(name for name in ALL_SETS if runs_here(name))
 SETS = list(dict.fromkeys(["portable", _BEST]))
 """The instruction sets that are sanitised and run."""
 

@@ -97,7 +97,7 @@ class LossOutputs(NamedTuple):
     confidence: Result | None
 
 
-def _c(value: Any) -> Any:
+def c_value(value: Any) -> Any:
     if isinstance(value, Array):
         return ctypes.byref(value.view)
     if isinstance(value, ctypes.Structure):
@@ -154,14 +154,14 @@ class Kernels:
         self._library.hhd_units.restype = ctypes.c_int64
 
     def units(self, maps: Array) -> int:
-        return int(self._library.hhd_units(_c(maps)))
+        return int(self._library.hhd_units(c_value(maps)))
 
     def _run(
         self, op: str, units: int, inputs: list[Array], outputs: list[Array], args: list[Any]
     ) -> list[Result]:
         self.calls += 1
         before = [array.memory.copy() for array in inputs]
-        function, passed = getattr(self._library, f"hhd_{op}"), [_c(arg) for arg in args]
+        function, passed = getattr(self._library, f"hhd_{op}"), [c_value(arg) for arg in args]
         runs = []
         for byte, bounds in ((0x5A, [0, units]), (0xA5, [0, units // 2, units])):
             for array in outputs:
@@ -272,4 +272,4 @@ class Kernels:
 
     def sum(self, weights: Array) -> float:
         self.calls += 1
-        return float(self._library.hhd_sum(_c(weights)))
+        return float(self._library.hhd_sum(c_value(weights)))

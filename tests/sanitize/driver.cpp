@@ -1,11 +1,15 @@
 // The kernels as plain C functions, for a process without torch. With PLANTED, the environment
-// variable HHD_PLANT puts a bug into hhd_normalize that the tests must see.
+// variable HHD_PLANT puts a bug into hhd_normalize that the tests must see. With COUNTING, the
+// instructions of every call are counted.
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
 #include <string>
 
 #include "../../csrc/core/types.h"
+#if defined(COUNTING)
+#include "../instructions/counter.h"
+#endif
 
 #define HHD_EXPORT extern "C" __attribute__((visibility("default")))
 
@@ -17,7 +21,11 @@ namespace {
 template <class Call>
 void with_ops(const View& maps, const Call& call) {
   try {
-    call(hhd::kernels().ops(maps));
+    const hhd::Ops& ops = hhd::kernels().ops(maps);
+#if defined(COUNTING)
+    const counting::Counter counter;
+#endif
+    call(ops);
   } catch (const std::exception& e) {
     std::fprintf(stderr, "%s\n", e.what());
     std::terminate();
@@ -36,6 +44,11 @@ bool planted([[maybe_unused]] const char* bug) {
 }  // namespace
 
 HHD_EXPORT const char* hhd_capability() { return hhd::kernels().name; }
+
+#if defined(COUNTING)
+// Of the last call.
+HHD_EXPORT int64_t hhd_instructions() { return counting::instructions; }
+#endif
 
 // For the caller's mirror of the structures.
 HHD_EXPORT int64_t hhd_view_bytes() { return sizeof(View); }
