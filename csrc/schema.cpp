@@ -24,7 +24,7 @@ STABLE_TORCH_LIBRARY(hhd, m) {
 
   m.def(
       "teacher_targets(Tensor heatmaps, int window_h, int window_w, int normalize, "
-      "int sampling, int border, float eps) "
+      "int sampling, int border, float eps, float floor) "
       "-> (Tensor centers, Tensor windows, Tensor confidence)");
 
   m.def(

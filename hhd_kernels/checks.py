@@ -110,6 +110,7 @@ LARGEST = 1e30
 FLOAT_MAX = sys.float_info.max
 _POSITIVE = "a positive number up to 1e30"
 _NON_NEGATIVE = "a number from 0 to 1e30"
+_SHARE = "a number from 0 below 1"
 
 
 def number(name: str, value: Any, takes: str) -> float:
@@ -134,6 +135,14 @@ def non_negative(name: str, value: Any) -> float:
     result = number(name, value, _NON_NEGATIVE)
     if not 0 <= result <= LARGEST:
         raise ValueError(f"{name} is {value}; it takes {_NON_NEGATIVE}")
+    return result
+
+
+def share(name: str, value: Any) -> float:
+    """A number from 0 below 1 as a float."""
+    result = number(name, value, _SHARE)
+    if not 0 <= result < 1:
+        raise ValueError(f"{name} is {value}; it takes {_SHARE}")
     return result
 
 

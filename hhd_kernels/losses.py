@@ -46,6 +46,7 @@ class _Distillation(nn.Module):
     border: str = "mirror"
     reduction: str = "mean"
     eps: float = 1e-6
+    floor: float = 0.0
 
     _usual: ClassVar[str]
     """The defaults' name."""
@@ -71,7 +72,9 @@ class _Distillation(nn.Module):
             self.reduction,
             self.eps,
         )
-        self._target = target_options(window, teacher, self.sampling, self.border, self.eps)
+        self._target = target_options(
+            window, teacher, self.sampling, self.border, self.eps, self.floor
+        )
         presets: dict[str, dict[str, Any]] = {self._usual: {}, "published-v1": self._published}
         options = self._options()
         usual = {field.name: field.default for field in fields(self)}
@@ -141,6 +144,8 @@ class HHDLoss(_Distillation):
             "mirror_published", with the official code's slip at odd windows.
         reduction: "mean", weighted over joints, or "official", sum / B.
         eps: smallest divisor of a normalisation.
+        floor: the share of a teacher map's maximum below which its values count as 0. Targets that
+            were made elsewhere keep their own.
         weight: multiplies the loss.
     """
 
@@ -211,6 +216,8 @@ class IntegralHHDLoss(_Distillation):
             "mirror_published", with the official code's slip at odd windows.
         reduction: "mean", weighted over joints, or "official", sum / B.
         eps: smallest divisor of a normalisation.
+        floor: the share of a teacher map's maximum below which its values count as 0. Targets that
+            were made elsewhere keep their own.
     """
 
     coordinate_loss: str = "l1"

@@ -26,6 +26,7 @@ class TargetOptions(NamedTuple):
     sampling: int
     border: int
     eps: float
+    floor: float
 
 
 def target_options(
@@ -34,14 +35,20 @@ def target_options(
     sampling: str,
     border: str,
     eps: float,
+    floor: float,
 ) -> TargetOptions:
     """Check the options of `teacher_targets` and turn them into what the op takes."""
+    if checks.share("floor", floor) and normalize == "softmax":
+        raise ValueError(
+            f"floor is {floor}; beside normalize='softmax', which has no zeros, it takes 0"
+        )
     return TargetOptions(
         *checks.window("window", window),
         checks.choice("normalize", normalize, Normalize),
         checks.choice("sampling", sampling, Sampling),
         checks.choice("border", border, Border),
         checks.positive("eps", eps),
+        float(floor),
     )
 
 
@@ -53,16 +60,19 @@ def teacher_targets(
     sampling: str = "nearest",
     border: str = "mirror",
     eps: float = 1e-6,
+    floor: float = 0.0,
 ) -> TeacherTargets:
     """Locate, normalise and crop teacher maps, [B, K, H, W], in one pass.
 
     The windows, (rows, columns) or the side of a square, are `crop(normalize(T))` at
-    `locate_teacher(T)`, not rounded to T's dtype; a softmax has beta 1. Centres, windows and
+    `locate_teacher(T)`, not rounded to T's dtype; a softmax has beta 1. Values below the share
+    `floor`, from 0 below 1, of their map's maximum count as 0: what a network leaves far from the
+    joint adds up over a map, and would be taught as the rest's mass. Centres, windows and
     confidence are float32 (float64 for float64 maps). No gradient. See `locate_teacher`,
     `normalize` and `crop` for the options.
     """
     checks.maps("heatmaps", heatmaps)
-    options = target_options(window, normalize, sampling, border, eps)
+    options = target_options(window, normalize, sampling, border, eps, floor)
     return targets_of(heatmaps, options)
 
 
@@ -80,8 +90,12 @@ def reference(heatmaps: Tensor, options: TargetOptions) -> TeacherTargets:
     maps = heatmaps.to(accumulator(heatmaps))
     centers = teacher_peak(maps)
     window = (options.rows, options.columns)
+    kept = maps
+    if options.floor:
+        least = options.floor * maps.amax(dim=(2, 3), keepdim=True)
+        kept = torch.where(maps < least, 0, maps)
     windows = read(
-        normalized(maps, options.normalize, 1.0, options.eps),
+        normalized(kept, options.normalize, 1.0, options.eps),
         place(centers, window, maps, options.sampling, options.border),
     )
     return TeacherTargets(centers, windows, maps.amax(dim=(2, 3)))
@@ -96,6 +110,7 @@ def _fake(
     sampling: int,
     border: int,
     eps: float,
+    floor: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
     shape, dtype = heatmaps.shape[:2], accumulator(heatmaps)
     return (

@@ -44,7 +44,7 @@ void crop(const View& maps, const View& centers, const View& out, const Window& 
         }
       }
     }
-    frame.gather(map, false, A(1), cells.get(), window.width);
+    frame.gather(map, static_cast<A>(-__builtin_inf()), A(1), cells.get(), window.width);
     write_window(out, b, k, cells.get());
   }
 }

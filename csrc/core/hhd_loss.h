@@ -389,8 +389,9 @@ class WindowedSse {
                : floored_                    ? eps
                                              : norm;
     A* cells = buffers.mass();
-    student.gather(kind == Normalize::kSoftmax ? p.e : map, kind == Normalize::kL1Positive,
-                   1 / divisor_, cells, buffers.stride);
+    student.gather(kind == Normalize::kSoftmax ? p.e : map,
+                   kind == Normalize::kL1Positive ? A(0) : A(-kInfinity), 1 / divisor_, cells,
+                   buffers.stride);
     Vec<A> loss{}, dot{};
     for (int64_t n = 0; n < buffers.padded_cells; n += kLanes<A>) {
       const Vec<A> value = load(cells + n);

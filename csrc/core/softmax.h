@@ -99,6 +99,17 @@ MapSums<A> scan(const Plane<A>& map, Normalize kind) {
   return scan_for<kScan, Packed::kNot>(map, kind);
 }
 
+// As MapSums::norm, of a map that was scanned, where values below `least` count as 0.
+template <class A>
+MapSums<A> scan_above(Plane<A> map, Normalize kind, A least) {
+  map.packed = Packed::kNot;
+  const Vec<A> bound = splat(least);
+  return scan_with<Scan::kStudent, Packed::kNot>(map, [&](Vec<A> v, Vec<A>& norm) {
+    v = v < bound ? Vec<A>{} : v;
+    norm += kind == Normalize::kL2 ? v * v : v < 0 ? -v : v;
+  });
+}
+
 // The divisor of l1, l2 and l1_positive.
 template <class A>
 HHD_INLINE A norm_of(const MapSums<A>& sums, Normalize kind) {

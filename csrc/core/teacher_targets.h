@@ -27,8 +27,14 @@ void teacher_targets(const View& maps, const View& centers, const View& windows,
       const MapSums<A> sums = scan<Scan::kTeacher>(map, args.normalize);
       const Point<A> center = teacher_peak(map, sums);
       frame.place(center.x, center.y);
+      A least = static_cast<A>(args.normalize == Normalize::kL1Positive ? 0 : -__builtin_inf());
+      MapSums<A> kept = sums;
+      if (args.floor > 0) {
+        least = max_of(least, static_cast<A>(args.floor) * sums.max);
+        kept = scan_above(map, args.normalize, least);
+      }
       Plane<A> source = map;
-      A norm = norm_of(sums, args.normalize);
+      A norm = norm_of(kept, args.normalize);
       if (norm < args.eps) norm = static_cast<A>(args.eps);
       if (args.normalize == Normalize::kSoftmax) {
         const Softmax<A> p = softmax.compute(map, sums.max, 1);
@@ -36,8 +42,7 @@ void teacher_targets(const View& maps, const View& centers, const View& windows,
         norm = p.sum;
       }
       if (args.normalize == Normalize::kNone) norm = 1;
-      frame.gather(source, args.normalize == Normalize::kL1Positive, 1 / norm, cells.get(),
-                   args.window.width);
+      frame.gather(source, least, 1 / norm, cells.get(), args.window.width);
       write_center(centers, unit, j, center);
       write_window(windows, unit.b, unit.k + j, cells.get());
       write(confidence, offset_of(confidence, unit.b, unit.k + j),

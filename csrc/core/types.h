@@ -43,6 +43,7 @@ struct TargetsArgs {
   Window window;
   Normalize normalize;
   double eps;
+  double floor;  // what is below this share of the maximum counts as 0; not of a softmax
 };
 
 struct LossArgs {

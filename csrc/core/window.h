@@ -137,17 +137,15 @@ class WindowFrame {
   // Whether cell (n, m) is simply pixel (y.first + n, x.first + m), as for most joints.
   HHD_INLINE bool whole() const { return !y.leaves && !x.leaves; }
 
-  // out[n * stride + m] = the window of `plane` (of its positive part), times `scale`; a cell that
-  // has no pixel is 0, even where the scale is NaN.
-  HHD_INLINE void gather(const Plane<A>& plane, bool positive, A scale, A* out,
-                         int64_t stride) const {
-    const auto value = [&](const A* row, int64_t j) {
-      return positive && row[j] < 0 ? A(0) : row[j];
-    };
+  // out[n * stride + m] = the window of `plane`, where what is below `least` counts as 0, times
+  // `scale`; a cell that has no pixel is 0, even where the scale is NaN.
+  HHD_INLINE void gather(const Plane<A>& plane, A least, A scale, A* out, int64_t stride) const {
+    const Vec<A> bound = splat(least);
+    const auto value = [&](const A* row, int64_t j) { return row[j] < least ? A(0) : row[j]; };
     if (whole()) {
       for (int64_t n = 0; n < y.cells; ++n, out += stride) {
         for_vectors(plane.row(y.first + n) + x.first, x.cells, [&](int64_t m, Vec<A> v) {
-          store_first(out + m, x.cells - m, (positive ? positive_part<A>(v) : v) * scale);
+          store_first(out + m, x.cells - m, (v < bound ? Vec<A>{} : v) * scale);
         });
       }
       return;

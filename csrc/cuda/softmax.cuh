@@ -85,17 +85,23 @@ HHD_DEVICE bool has_norm(Normalize kind) {
   return kind == Normalize::kL1 || kind == Normalize::kL2 || kind == Normalize::kL1Positive;
 }
 
-// The divisor of l1, l2 and l1_positive, not floored.
-template <class T>
+// The divisor of l1, l2 and l1_positive, not floored, of a map's values as `of` gives them.
+template <class T, class Of>
 HHD_DEVICE Accumulator<T> find_norm(Team<Accumulator<T>>& team, const Source<T>& map,
-                                    const Strips& strips, Normalize kind) {
+                                    const Strips& strips, Normalize kind, const Of& of) {
   using A = Accumulator<T>;
   A sum[1] = {0};
   each_vector(map, strips, [&](int, int x, const A(&s)[kLanes<T>]) {
-    each_value(map, x, s, [&](A v) { sum[0] += norm_term(kind, v); });
+    each_value(map, x, s, [&](A v) { sum[0] += norm_term(kind, of(v)); });
   });
   team.sum(sum);
   return kind == Normalize::kL2 ? sqrt(sum[0]) : sum[0];
+}
+
+template <class T>
+HHD_DEVICE Accumulator<T> find_norm(Team<Accumulator<T>>& team, const Source<T>& map,
+                                    const Strips& strips, Normalize kind) {
+  return find_norm(team, map, strips, kind, [](Accumulator<T> v) { return v; });
 }
 
 // beta as exponentials want it; made on the host.

@@ -12,6 +12,13 @@ struct Targets {
   Normalize kind;
 };
 
+// Smaller values count as 0: those below a share of the maximum, and below `least`.
+template <class A>
+HHD_DEVICE A least_kept(A floor, A max, A least) {
+  const A share = floor * max;
+  return floor > 0 && share > least ? share : least;
+}
+
 // The window's cells at the map's peak, `value` of a pixel over the norm, and the rest.
 template <class T, bool kEveryday, class Value>
 HHD_DEVICE void write_targets(const Team<Accumulator<T>>& team, const Source<T, kEveryday>& map,
@@ -49,7 +56,7 @@ HHD_DEVICE void write_targets(const Team<Accumulator<T>>& team, const Source<T, 
 template <class T>
 HHD_KERNEL void HHD_LAUNCH_BOUNDS(kMaxThreads, kMinBlocks)
     teacher_targets_kernel(Plan plan, View maps, Targets targets, Accumulator<T> eps,
-                           Beta<Accumulator<T>> beta) {
+                           Accumulator<T> floor, Beta<Accumulator<T>> beta) {
   using A = Accumulator<T>;
   const Block<T> block(plan, maps);
   block.stage(maps, plan.wide_in, narrow<T>(-kInfinity<A>));
@@ -60,17 +67,19 @@ HHD_KERNEL void HHD_LAUNCH_BOUNDS(kMaxThreads, kMinBlocks)
     const TeacherPeak<A> peak = teacher_peak(team, map, strips);
     const Exponential<A> exponential{peak.max, beta};
     const Normalize kind = targets.kind;
+    const A least = least_kept(floor, peak.max, -kInfinity<A>);
+    const auto kept = [&](A s) { return s < least ? A(0) : s; };
     A norm = 1;
     if (kind == Normalize::kSoftmax) {
       norm = measure(team, map, strips, exponential, Frame<A>{}).sum;
     } else if (has_norm(kind)) {
-      norm = find_norm(team, map, strips, kind);
+      norm = find_norm(team, map, strips, kind, kept);
       if (norm < eps) norm = eps;
     }
     write_targets<T, false>(team, map, joint, targets, peak, norm, [&](A s) {
       return kind == Normalize::kSoftmax      ? exponential(s)
-             : kind == Normalize::kL1Positive ? positive_part(s)
-                                              : s;
+             : kind == Normalize::kL1Positive ? positive_part(kept(s))
+                                              : kept(s);
     });
   });
 }
@@ -79,7 +88,8 @@ HHD_KERNEL void HHD_LAUNCH_BOUNDS(kMaxThreads, kMinBlocks)
 // keeps the map, so that more blocks fit.
 template <class T>
 HHD_KERNEL void HHD_LAUNCH_BOUNDS(kHeldThreads, kHeldBlocks + 1)
-    held_teacher_targets_kernel(Plan plan, View maps, Targets targets, Accumulator<T> eps) {
+    held_teacher_targets_kernel(Plan plan, View maps, Targets targets, Accumulator<T> eps,
+                                Accumulator<T> floor) {
   using A = Accumulator<T>;
   const Block<T> block(plan, maps);
   Team<A> team(thread_index(), block_threads());
@@ -88,13 +98,14 @@ HHD_KERNEL void HHD_LAUNCH_BOUNDS(kHeldThreads, kHeldBlocks + 1)
   Held<T> held(block.strips(team.thread, team.threads));
   held.ask(map);
   const Peak<A> peak = team.peak(held.settle(map));
+  const A least = least_kept(floor, peak.value, A(0));
+  const auto kept = [&](A v) { return v < least ? A(0) : v; };
   // NaN where the map has one.
-  A norm = held.sum(team, [](A v) { return positive_part(v); });
+  A norm = held.sum(team, kept);
   const bool has_nan = is_nan(norm);
   if (norm < eps) norm = eps;
   const Pixel at = has_nan ? Pixel{0, 0} : pixel_of(peak, map);
-  write_targets<T, true>(team, map, joint, targets, {peak.value, has_nan, at}, norm,
-                         [](A s) { return positive_part(s); });
+  write_targets<T, true>(team, map, joint, targets, {peak.value, has_nan, at}, norm, kept);
 }
 
 }  // namespace
@@ -106,16 +117,16 @@ void teacher_targets(const View& maps, const View& centers, const View& windows,
     using T = decltype(stored);
     using A = Accumulator<T>;
     const Plan plan = plan_maps(maps, nullptr, sizeof(T));
-    const A eps = static_cast<A>(args.eps);
+    const A eps = static_cast<A>(args.eps), floor = static_cast<A>(args.floor);
     if constexpr (!std::is_same_v<T, double>) {
       if (is_held(plan) && args.normalize == Normalize::kL1Positive &&
           args.window.sampling == Sampling::kNearest) {
         return launch(held_teacher_targets_kernel<T>, plan.blocks, plan.threads, plan.shared_bytes,
-                      stream, plan, maps, targets, eps);
+                      stream, plan, maps, targets, eps, floor);
       }
     }
     launch(teacher_targets_kernel<T>, plan.blocks, plan.threads, plan.shared_bytes, stream, plan,
-           maps, targets, eps, Beta<A>::of(1));
+           maps, targets, eps, floor, Beta<A>::of(1));
   });
 }
 

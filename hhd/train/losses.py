@@ -239,12 +239,13 @@ def criterion_of(recipe: Recipe) -> hk.IntegralHHDLoss:
             window=window,
             coordinate_weight=recipe.coordinate_weight,
             hhd_weight=hhd_weight,
+            floor=recipe.teacher_floor,
             **recipe.windows(),
         )
     published = hk.IntegralHHDLoss.published(
         recipe.beta, window, coordinate_weight=recipe.coordinate_weight, hhd_weight=hhd_weight
     )
-    return replace(published, **recipe.windows())
+    return replace(published, floor=recipe.teacher_floor, **recipe.windows())
 
 
 class DistillationLoss:
@@ -260,7 +261,7 @@ class DistillationLoss:
 
     def targets(self, maps: Tensor) -> hk.TeacherTargets:
         """What the loss needs of a teacher's maps."""
-        return self.criterion.targets(usable_maps(maps, self.recipe))
+        return self.criterion.targets(maps)
 
     def prepare(self, batch: Batch, taught: Taught | None) -> Batch:
         if taught is None:

@@ -253,14 +253,16 @@ def sse_of(
 ):
     """The sum of squared differences of the normalised windows, and its gradient."""
     A: tl.constexpr = m.pixels.dtype
-    divisor, floored = divisor_of(m, top, beta, eps, KIND, WHOLE)
+    divisor, floored = divisor_of(m, top, beta, eps, 0.0, KIND, False, WHOLE)
     loss, dot = tl.zeros(exists.shape, A), tl.zeros(exists.shape, A)
     for tile in range(((N + P - 1) // P) * ((M + Q - 1) // Q)):
         n, c = cell_tile(tile, N, M, P, Q)
         from_y, in_y = source_of(rows, n, N, SAMPLING, BORDER)
         from_x, in_x = source_of(columns, c, M, SAMPLING, BORDER)
         filled = in_y & in_x & exists
-        value = normalized_cell(m, rows, columns, from_y, from_x, filled, top, beta, KIND, SAMPLING)
+        value = normalized_cell(
+            m, rows, columns, from_y, from_x, filled, top, beta, 0.0, KIND, False, SAMPLING
+        )
         value = tl.where(filled, value / divisor, 0.0)
         cell = load_cells(windows, origin, n, c, exists & (n < N) & (c < M), A)
         difference = value - finite_or_nan(cell)
@@ -317,7 +319,9 @@ def window_part(
                 share = weight * tl.exp((s - cell_top) * beta) / mass
                 term = tl.where((mass > 0) & (weight > 0), target * share, 0.0)
             else:
-                value = normalized_cell(m, rows, columns, n, c, here, top, beta, KIND, SAMPLING)
+                value = normalized_cell(
+                    m, rows, columns, n, c, here, top, beta, 0.0, KIND, False, SAMPLING
+                )
                 readers = readers_of(rows, n, N, SAMPLING, BORDER)
                 readers = readers * readers_of(columns, c, M, SAMPLING, BORDER)
                 term = 2 * (readers * (value * inverse_divisor) - target) * weight

@@ -259,12 +259,15 @@ def peak_of(m, top, WHOLE: tl.constexpr):
 
 
 @triton.jit
-def norm_of(m, KIND: tl.constexpr, WHOLE: tl.constexpr):
-    """The divisor of l1, l2 and l1_positive before eps, [G]."""
+def norm_of(m, least, KIND: tl.constexpr, FLOORED: tl.constexpr, WHOLE: tl.constexpr):
+    """The divisor of l1, l2 and l1_positive before eps, [G]; FLOORED: of the values not below
+    `least`, [G]."""
     norm = tl.zeros(m.exists.shape, m.pixels.dtype)
     for tile in range(tiles(m, WHOLE)):
         _, _, mask = pixels_of(m, tile, WHOLE)
         v = tl.where(mask, values_of(m, tile, WHOLE), 0.0)
+        if FLOORED:
+            v = tl.where(v < least, 0.0, v)
         if KIND == L2:
             norm += total(v * v)
         elif KIND == L1:

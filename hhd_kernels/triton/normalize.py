@@ -52,7 +52,7 @@ def normalize_kernel(
         top = maximum_of(m, WHOLE)
         divisor = softmax_of(m, top, rate, 0, 0, 0, 0, False, WHOLE)[0]
     elif KIND != NONE:
-        divisor = norm_of(m, KIND, WHOLE)
+        divisor = norm_of(m, 0.0, KIND, False, WHOLE)
         divisor = tl.where(divisor < least, least, divisor)
     for tile in range(tiles(m, WHOLE)):
         i, c, mask = pixels_of(m, tile, WHOLE)
@@ -104,7 +104,7 @@ def normalize_backward_kernel(
     # Where eps stands in for the norm, or there is none, nothing comes through it.
     divisor, along = number(1.0, m.pixels), number(0.0, m.pixels)
     if KIND != NONE and KIND != SOFTMAX:
-        norm = norm_of(m, KIND, WHOLE)
+        norm = norm_of(m, 0.0, KIND, False, WHOLE)
         divisor = tl.where(norm < least, least, norm)
         along = tl.where(norm < least, 0.0, dot / divisor)
     for tile in range(tiles(m, WHOLE)):

@@ -26,14 +26,16 @@ from hhd_kernels.triton.window import NEAREST, axis_at, cell_tile, pixel_of, sou
 
 
 @triton.jit
-def divisor_of(m, top, beta, eps, KIND: tl.constexpr, WHOLE: tl.constexpr):
+def divisor_of(
+    m, top, beta, eps, least, KIND: tl.constexpr, FLOORED: tl.constexpr, WHOLE: tl.constexpr
+):
     """What a normalised map is divided by, and whether eps stands in for its norm."""
     divisor = tl.full(m.exists.shape, 1.0, m.pixels.dtype)
     floored = divisor < 0
     if KIND == SOFTMAX:
         divisor = softmax_of(m, top, beta, 0, 0, 0, 0, False, WHOLE)[0]
     elif KIND != NONE:
-        norm = norm_of(m, KIND, WHOLE)
+        norm = norm_of(m, least, KIND, FLOORED, WHOLE)
         floored = norm < eps
         divisor = tl.where(floored, eps, norm)
     return divisor, floored
@@ -49,14 +51,19 @@ def normalized_cell(
     filled,
     top,
     beta,
+    least,
     KIND: tl.constexpr,
+    FLOORED: tl.constexpr,
     SAMPLING: tl.constexpr,
 ):
-    """The normalised map, before its divisor, at cells on the map; 0 where not `filled`."""
+    """The normalised map, before its divisor, at cells on the map; 0 where not `filled`. FLOORED:
+    values below `least`, [G], count as 0."""
     value = tl.zeros(filled.shape, m.pixels.dtype)
     for TAP_Y in tl.static_range(1 if SAMPLING == NEAREST else 2):
         for TAP_X in tl.static_range(1 if SAMPLING == NEAREST else 2):
             weight, s = pixel_of(m, rows, columns, n, c, TAP_Y, TAP_X, filled)
+            if FLOORED:
+                s = tl.where(s < least, 0.0, s)
             if KIND == SOFTMAX:
                 s = tl.exp((s - top) * beta)
             elif KIND == L1_POSITIVE:
@@ -77,7 +84,9 @@ def teacher_targets_kernel(
     height,
     width,
     eps: tl.float64,
+    floor: tl.float64,
     KIND: tl.constexpr,
+    FLOORED: tl.constexpr,
     CELLS_Y: tl.constexpr,
     CELLS_X: tl.constexpr,
     P: tl.constexpr,
@@ -99,7 +108,8 @@ def teacher_targets_kernel(
     tl.store(at(confidence, b, k), tl.where(is_nan, float("nan"), top), mask=exists)
 
     one = number(1.0, m.pixels)
-    divisor, _ = divisor_of(m, top, one, number(eps, one), KIND, WHOLE)
+    least = number(floor, one) * top
+    divisor, _ = divisor_of(m, top, one, number(eps, one), least, KIND, FLOORED, WHOLE)
     rows = axis_at(y, CELLS_Y, height, SAMPLING)
     columns = axis_at(x, CELLS_X, width, SAMPLING)
     for tile in range(((CELLS_Y + P - 1) // P) * ((CELLS_X + Q - 1) // Q)):
@@ -107,7 +117,9 @@ def teacher_targets_kernel(
         from_y, in_y = source_of(rows, n, CELLS_Y, SAMPLING, BORDER)
         from_x, in_x = source_of(columns, c, CELLS_X, SAMPLING, BORDER)
         filled = in_y & in_x & exists
-        value = normalized_cell(m, rows, columns, from_y, from_x, filled, top, one, KIND, SAMPLING)
+        value = normalized_cell(
+            m, rows, columns, from_y, from_x, filled, top, one, least, KIND, FLOORED, SAMPLING
+        )
         value = tl.where(filled, value / divisor, 0.0)
         write(windows, b, k, n, c, value, exists & (n < CELLS_Y) & (c < CELLS_X))
 
@@ -120,6 +132,7 @@ def teacher_targets(
     sampling: int,
     border: int,
     eps: float,
+    floor: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """See `hhd_kernels.teacher_targets`."""
     shape, dtype = heatmaps.shape[:2], accumulator(heatmaps)
@@ -137,7 +150,9 @@ def teacher_targets(
         launch.view(confidence),
         *heatmaps.shape,
         eps,
+        floor,
         KIND=normalize,
+        FLOORED=floor > 0,
         **launch.cells(window_h, window_w),
         SAMPLING=sampling,
         BORDER=border,

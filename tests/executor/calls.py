@@ -62,7 +62,7 @@ class Kernels(calls.Kernels):
         memories += [
             Memory.of(f"output {i}", array, True) for i, array in enumerate([*outputs, *scratch])
         ]
-        passed, runs = [calls._c(arg) for arg in args], []
+        passed, runs = [calls.c_value(arg) for arg in args], []
         for byte, order in zip(POISONS, ORDERS, strict=True):
             for array in [*outputs, *scratch]:
                 array.poison(byte)
@@ -126,7 +126,7 @@ class Kernels(calls.Kernels):
         for order in ORDERS:
             x.memory[:] = before
             self.library.order(*order)
-            self.library.call("loss_backward", memories, *map(calls._c, (x, by, x)))
+            self.library.call("loss_backward", memories, *map(calls.c_value, (x, by, x)))
             runs.append(x.memory.tobytes())
         assert runs[0] == runs[1] == runs[2], "loss_backward depends on the order"
         return x.values()

@@ -124,9 +124,9 @@ HHD_EXPORT const char* hhd_crop_backward(const View* grad, const View* centers, 
 
 HHD_EXPORT const char* hhd_teacher_targets(const View* maps, const View* centers,
                                            const View* windows, const View* confidence,
-                                           const hhd::Window* window, int64_t normalize,
-                                           double eps) {
-  const hhd::TargetsArgs args{*window, static_cast<hhd::Normalize>(normalize), eps};
+                                           const hhd::Window* window, int64_t normalize, double eps,
+                                           double floor) {
+  const hhd::TargetsArgs args{*window, static_cast<hhd::Normalize>(normalize), eps, floor};
   return attempt(
       [&] { cuda::teacher_targets(*maps, *centers, *windows, *confidence, args, nullptr); });
 }

@@ -29,6 +29,7 @@ from kernels.samples import (
     BORDERS,
     COORDINATE_LOSSES,
     DTYPES,
+    FLOORS,
     HHD_FORMS,
     KINDS,
     LAYOUTS,
@@ -76,6 +77,7 @@ CASES: dict[Any, dict[str, list[Any]]] = {
         "kind": KINDS,
         "sampling": SAMPLINGS,
         "border": BORDERS,
+        "floor": FLOORS,
     },
     test_locate_student.test_any_map: {
         "style": STYLES,

@@ -129,6 +129,7 @@ class Ops:
         sampling: int,
         border: int,
         eps: float,
+        floor: float,
     ) -> tuple[Tensor, ...]:
         joints = heatmaps.shape[:2]
         out = {
@@ -137,7 +138,7 @@ class Ops:
             "confidence": _poisoned(heatmaps, *joints),
         }
         window = Window(rows, columns, sampling, border)
-        self._maps("teacher_targets", {"heatmaps": heatmaps}, out, window, normalize, eps)
+        self._maps("teacher_targets", {"heatmaps": heatmaps}, out, window, normalize, eps, floor)
         return tuple(out.values())
 
     def hhd_loss(

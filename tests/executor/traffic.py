@@ -76,13 +76,13 @@ OPS = [
         "teacher targets",
         1,
         1,
-        lambda ops, s: ops.teacher_targets(s.logits, *WINDOW, 4, 0, 0, 1e-6),
+        lambda ops, s: ops.teacher_targets(s.logits, *WINDOW, 4, 0, 0, 1e-6, 0.0),
     ),
     Op(
         "teacher targets, bilinear",
         1,
         1,
-        lambda ops, s: ops.teacher_targets(s.logits, *WINDOW, 4, 1, 0, 1e-6),
+        lambda ops, s: ops.teacher_targets(s.logits, *WINDOW, 4, 1, 0, 1e-6, 0.0),
     ),
     Op("soft-argmax", 1, 1, lambda ops, s: ops.soft_argmax(s.logits, 10.0, 0)),
     Op(

@@ -101,11 +101,13 @@ def joint_loss(preset: str, height: int, width: int, **maps: Any) -> Call:
     return Call("joint_loss", logits, [views, args], (inputs, outputs))
 
 
-def teacher_targets(height: int, width: int, dtype: str = "float32") -> Call:
+def teacher_targets(height: int, width: int, dtype: str = "float32", floor: float = 0.0) -> Call:
     maps = _maps(_gaussian(height, width), 1, dtype, "contiguous")
     out = [per_joint(maps, 2), per_joint(maps, 7, 7), per_joint(maps)]
     window = Window.of((7, 7), "nearest", "mirror")
-    return Call("teacher_targets", maps, [maps, *out, window, KINDS.index("l1_positive"), 1e-6])
+    return Call(
+        "teacher_targets", maps, [maps, *out, window, KINDS.index("l1_positive"), 1e-6, floor]
+    )
 
 
 def soft_argmax() -> Call:
@@ -153,6 +155,7 @@ PATHS: dict[str, Callable[[], Call]] = {
     ),
     "joint_loss kl 64x48 underflowing rest": partial(joint_loss, "kl", 64, 48, contrast=20.0),
     "teacher_targets 64x48": partial(teacher_targets, 64, 48),
+    "teacher_targets 64x48 floor": partial(teacher_targets, 64, 48, floor=0.2),
     "teacher_targets 96x72": partial(teacher_targets, 96, 72),
     "teacher_targets 64x48 bfloat16": partial(teacher_targets, 64, 48, "bfloat16"),
     "soft_argmax 64x48": soft_argmax,

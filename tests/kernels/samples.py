@@ -48,6 +48,7 @@ MIXTURES = [
 KINDS = ["none", "l1", "l2", "softmax", "l1_positive"]
 SAMPLINGS = ["nearest", "bilinear"]
 BORDERS = ["mirror", "mirror_published"]
+FLOORS = [0.0, 0.2, 0.9]
 COORDINATE_LOSSES = ["l1", "smooth_l1", "l2"]
 
 # (divergence, normalize, locate) of the student's side.

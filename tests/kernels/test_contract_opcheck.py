@@ -43,7 +43,7 @@ def forward_calls() -> dict[str, tuple[str, tuple[Any, ...]]]:
     for border in BORDER:
         arguments = (s.logits, s.centers, *windows, int(border == 0), border)
         calls[f"crop {border}"] = ("crop", arguments)
-    calls["teacher_targets"] = ("teacher_targets", (s.logits, *windows, 4, 1, 0, 1e-6))
+    calls["teacher_targets"] = ("teacher_targets", (s.logits, *windows, 4, 1, 0, 1e-6, 0.0))
     for divergence in DIVERGENCE:
         for with_grad in (False, True):
             form = (10.0, 3 if divergence else 2, divergence, 0, 0, 0, 0, 1e-6)

@@ -13,6 +13,7 @@ from kernels.budget import check_value
 from kernels.samples import (
     BORDERS,
     DTYPES,
+    FLOORS,
     KINDS,
     LAYOUT_NAMES,
     SAMPLINGS,
@@ -27,19 +28,29 @@ from kernels.samples import (
 )
 
 
-def check(heatmaps: torch.Tensor, window: tuple[int, int], **options: str) -> None:
-    kind = options.pop("kind")
-    got = hk.teacher_targets(heatmaps, window, normalize=kind, **options)
+def check(
+    heatmaps: torch.Tensor, window: tuple[int, int], kind: str, floor: float = 0.0, **options: str
+) -> None:
+    got = hk.teacher_targets(heatmaps, window, normalize=kind, floor=floor, **options)
     assert isinstance(got, hk.TeacherTargets)
     dtype = accumulate(heatmaps.dtype)
     assert {value.dtype for value in got} == {dtype}
     values = as_array(heatmaps)
     np.testing.assert_array_equal(as_array(got.centers), oracle.locate_teacher(values))
+    maps = heatmaps.to(dtype)
     _, windows, confidence = oracle.teacher_targets(
-        values, window, normalize=kind, centers=as_array(got.centers), **options
+        values,
+        window,
+        normalize=kind,
+        floor=floor,
+        accumulate=str(dtype).removeprefix("torch."),
+        centers=as_array(got.centers),
+        **options,
     )
     np.testing.assert_array_equal(as_array(got.confidence), confidence)
-    usual = eager.crop(eager.normalize(heatmaps.to(dtype), kind), got.centers, window, **options)
+    if floor and maps.numel():
+        maps = torch.where(maps < floor * maps.amax(dim=(2, 3), keepdim=True), 0, maps)
+    usual = eager.crop(eager.normalize(maps, kind), got.centers, window, **options)
     check_value(got.windows, windows, usual, "windows")
 
 
@@ -48,7 +59,7 @@ def check(heatmaps: torch.Tensor, window: tuple[int, int], **options: str) -> No
 @pytest.mark.parametrize("sampling", SAMPLINGS)
 def test_dtypes(backend: str, sampling: str, kind: str, dtype: torch.dtype) -> None:
     heatmaps = tensor(random_maps(1, (2, 3, 19, 13), "peaked"), dtype)
-    check(heatmaps, (7, 8), kind=kind, sampling=sampling, border="mirror")
+    check(heatmaps, (7, 8), kind, sampling=sampling, border="mirror")
 
 
 @given(
@@ -61,6 +72,7 @@ def test_dtypes(backend: str, sampling: str, kind: str, dtype: torch.dtype) -> N
     kind=st.sampled_from(KINDS),
     sampling=st.sampled_from(SAMPLINGS),
     border=st.sampled_from(BORDERS),
+    floor=st.sampled_from(FLOORS),
 )
 def test_any_map(
     backend: str,
@@ -73,9 +85,28 @@ def test_any_map(
     kind: str,
     sampling: str,
     border: str,
+    floor: float,
 ) -> None:
     heatmaps = tensor(random_maps(seed, shape, style), dtype, layout)
-    check(heatmaps, window, kind=kind, sampling=sampling, border=border)
+    floor = 0.0 if kind == "softmax" else floor
+    check(heatmaps, window, kind, floor, sampling=sampling, border=border)
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("kind", ["none", "l1", "l2", "l1_positive"])
+def test_what_is_below_the_floor_counts_as_0(backend: str, kind: str, dtype: torch.dtype) -> None:
+    """At the size that GPU kernels have paths of their own for, too."""
+    for size in ((19, 13), (64, 48)):
+        heatmaps = tensor(random_maps(1, (2, 3, *size), "peaked"), dtype)
+        check(heatmaps, (7, 7), kind, 0.3, sampling="nearest", border="mirror")
+
+
+def test_the_floor_is_a_share_and_not_of_a_softmax(backend: str) -> None:
+    heatmaps = tensor(random_maps(1, (1, 1, 4, 4)))
+    with pytest.raises(ValueError, match=r"floor is 1\.0; it takes a number from 0 below 1"):
+        hk.teacher_targets(heatmaps, floor=1.0)
+    with pytest.raises(ValueError, match="normalize='softmax', which has no zeros, it takes 0"):
+        hk.teacher_targets(heatmaps, normalize="softmax", floor=0.1)
 
 
 def test_bad_pixels_stay_in_their_map(backend: str) -> None:

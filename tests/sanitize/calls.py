@@ -238,13 +238,14 @@ class Kernels:
         window: Window,
         kind: str = "l1_positive",
         eps: float = 1e-6,
+        floor: float = 0.0,
     ) -> list[Result]:
         out = [
             per_joint(maps, 2),
             per_joint(maps, window.height, window.width),
             per_joint(maps),
         ]
-        args = [maps, *out, window, KINDS.index(kind), eps]
+        args = [maps, *out, window, KINDS.index(kind), eps, floor]
         return self._run("teacher_targets", self.units(maps), [maps], out, args)
 
     def joint_loss(

@@ -122,8 +122,9 @@ HHD_EXPORT void hhd_crop_backward(const View* grad, const View* centers, const V
 
 HHD_EXPORT void hhd_teacher_targets(const View* maps, const View* centers, const View* windows,
                                     const View* confidence, const hhd::Window* window,
-                                    int64_t normalize, double eps, int64_t begin, int64_t end) {
-  const hhd::TargetsArgs args{*window, static_cast<hhd::Normalize>(normalize), eps};
+                                    int64_t normalize, double eps, double floor, int64_t begin,
+                                    int64_t end) {
+  const hhd::TargetsArgs args{*window, static_cast<hhd::Normalize>(normalize), eps, floor};
   with_ops(*maps, [&](const hhd::Ops& ops) {
     ops.teacher_targets(*maps, *centers, *windows, *confidence, args, begin, end);
   });

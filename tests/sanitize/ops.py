@@ -93,7 +93,8 @@ def teacher_targets(kernels: Kernels, at: Setting, form: tuple[str, str] | None 
     border = at.pick("border", BORDERS)
     kind, sampling = form or (at.pick("kind", KINDS), at.pick("sampling", SAMPLINGS))
     window = Window.of(size, sampling, border)
-    centers, windows, confidence = kernels.teacher_targets(x, window, kind, EPS)
+    floor = 0.0 if kind == "softmax" else at.pick("floor", [0.0, 0.2])
+    centers, windows, confidence = kernels.teacher_targets(x, window, kind, EPS, floor)
     expected = oracle.teacher_targets(
         x.values(),
         size,
@@ -101,6 +102,8 @@ def teacher_targets(kernels: Kernels, at: Setting, form: tuple[str, str] | None 
         sampling=sampling,
         border=border,
         eps=EPS,
+        floor=floor,
+        accumulate=acc,
         centers=centers,
     )
     check("centers", centers, oracle.locate_teacher(x.values()), acc)

@@ -98,7 +98,7 @@ def cases() -> dict[str, tuple[str, tuple[Any, ...], tuple[torch.dtype, ...]]]:
         "locate_student debiased": ("locate_student", (points, 2, 10.0, 7, 7), BOTH),
         "crop": ("crop", (points, 7, 7, 1, 0), BOTH),
         "crop_backward": ("crop_backward", (points, 1, 0), BOTH),
-        "teacher_targets": ("teacher_targets", (7, 7, 4, 0, 0, 1e-6), BOTH),
+        "teacher_targets": ("teacher_targets", (7, 7, 4, 0, 0, 1e-6, 0.0), BOTH),
         "hhd_loss published": ("hhd_loss", (*hhd, *published, 1.0, True), BOTH),
         "hhd_loss debiased bilinear": ("hhd_loss", (*hhd, *bilinear, 1.0, True), BOTH),
         "joint_loss": ("joint_loss", (*joint, *kl, *coordinate), all_dtypes),

@@ -50,7 +50,10 @@ def calls() -> Iterator[tuple[str, tuple[Any, ...]]]:
         size = sizes[kind % 2]
         yield "normalize", (maps(size), kind, 1.5, 1e-6)
         yield "normalize_backward", (maps(size), maps(size), kind, 1.5, 1e-6)
-        yield "teacher_targets", (maps(size), 7, 8, kind, kind % 2, kind // 2 % 2, 1e-6)
+        yield (
+            "teacher_targets",
+            (maps(size), 7, 8, kind, kind % 2, kind // 2 % 2, 1e-6, 0.2 * (kind == 4)),
+        )
     for size, window in zip((*sizes, *sizes), (0, 5, 5, 0), strict=True):
         yield "soft_argmax", (maps(size), 2.0, window)
         yield "soft_argmax_backward", (POINTS, maps(size), 2.0, window)
