@@ -39,7 +39,7 @@ def draw(content: dict[str, Any], folder: Path) -> list[Path]:
 def sizes(content: dict[str, Any], rows: list[dict[str, Any]], file: Path) -> None:
     """Sizes stand at equal distances: 56x56 and 64x48 have almost the same number of pixels."""
     with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(figsize=(7, 3.4), layout="constrained")
+        figure, axes = plt.subplots(figsize=(8, 3.4), layout="constrained")
         lines(axes, content, rows, range(len(rows)), 1e9, lambda work: work["pixels"])
         axes.set_xticks(range(len(rows)), [row["name"] for row in rows])
         axes.set_xlabel("map, B=64 K=17")
@@ -50,7 +50,7 @@ def sizes(content: dict[str, Any], rows: list[dict[str, Any]], file: Path) -> No
 
 def counts(content: dict[str, Any], rows: list[dict[str, Any]], file: Path) -> None:
     with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(figsize=(7, 3.4), layout="constrained")
+        figure, axes = plt.subplots(figsize=(8, 3.4), layout="constrained")
         numbers = [int(row["name"]) for row in rows]
         axes.set_xscale("log")
         lines(axes, content, rows, numbers, 1e6, lambda work: work["maps"])

@@ -151,10 +151,11 @@ def dsntnn() -> Op:
 
 
 def kornia() -> Op:
+    """It divides by a temperature."""
     from kornia.geometry.subpix import spatial_expectation2d, spatial_softmax2d
 
     return lambda logits: spatial_expectation2d(
-        spatial_softmax2d(logits, logits.new_tensor(BETA)), normalized_coordinates=False
+        spatial_softmax2d(logits, 1 / BETA), normalized_coordinates=False
     )
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from benchmarks.cliffs import plots, tables
-from benchmarks.cliffs.points import OPS, SECTIONS, Point, Work
+from benchmarks.cliffs.points import OPS, OTHERS, SECTIONS, Point, Work
 from benchmarks.cliffs.run import LIMIT, agree
 from benchmarks.cliffs.works import call_of
 
@@ -23,6 +23,13 @@ CASES = [(op, backward) for op, there in OPS.items() for backward in (False, Tru
 def test_eager_is_ours(op, backward):
     works = {by: Work(op=op, by=by, backward=backward, **SMALL) for by in ("ours", "eager")}
     agree(Point("ops", op, works), {by: list(call_of(work)()) for by, work in works.items()})
+
+
+@pytest.mark.parametrize("by", OTHERS)
+def test_a_package_is_asked_for_the_same(by):
+    pytest.importorskip(by)
+    works = {name: Work(op="soft_argmax", by=name, **SMALL) for name in ("ours", by)}
+    agree(Point("ops", by, works), {name: list(call_of(work)()) for name, work in works.items()})
 
 
 def test_what_differs_is_not_timed():
