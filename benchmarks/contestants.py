@@ -31,10 +31,10 @@ def eager(preset: Preset) -> Run:
     return run
 
 
-def compiled(preset: Preset) -> Run:
+def compiled(preset: Preset, mode: str | None = None) -> Run:
     """`torch.compile` of that; its first call compiles."""
     torch.compiler.reset()
-    loss_of = torch.compile(preset.vectorised, fullgraph=True, dynamic=False)
+    loss_of = torch.compile(preset.vectorised, fullgraph=True, dynamic=False, mode=mode)
 
     def run(maps: Maps) -> None:
         loss_of(maps.student, maps.teacher, maps.coords, maps.weight).backward()
