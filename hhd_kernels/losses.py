@@ -77,11 +77,12 @@ class _Distillation(nn.Module):
         )
         presets: dict[str, dict[str, Any]] = {self._usual: {}, "published-v1": self._published}
         options = self._options()
-        usual = {field.name: field.default for field in fields(self)}
+        # What a teacher leaves far from its peaks is the teacher's, not the loss's.
+        usual = {field.name: field.default for field in fields(self)} | {"floor": self.floor}
         self.preset: str = next(
             (name for name, changes in presets.items() if options == usual | changes), "custom"
         )
-        """Its name, where the options are a complete set that has one; else "custom"."""
+        """Its name, where all options but `floor` make a set that has one; else "custom"."""
 
     def _options(self) -> dict[str, Any]:
         return {field.name: getattr(self, field.name) for field in fields(self)}
