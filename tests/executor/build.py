@@ -11,10 +11,15 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
+from executor.bugs import BUGS, CHOICE
+from planted import plant
+
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "build" / "executor"
 HERE = Path(__file__).parent
 KERNELS = [*sorted((ROOT / "csrc" / "cuda").glob("*.cu")), HERE / "selftest.cu"]
+COPY = FOLDER / "csrc"
+"""The sources with the bugs of `bugs.py`."""
 EXECUTOR = sorted(HERE.glob("*.cpp"))
 
 _FLAGS = (
@@ -32,6 +37,7 @@ class Variant(NamedTuple):
     kernels: str
     executor: str
     link: str
+    sources: list[Path] = KERNELS
 
     @property
     def library(self) -> Path:
@@ -53,7 +59,15 @@ SANITISED = Variant(
     f"-Og {_SANITIZERS}",
     f"{_SANITIZERS} --coverage",
 )
-VARIANTS = [WATCHED, SANITISED]
+# Every bug of `bugs.py` is in it, to be chosen at run time.
+PLANTED = Variant(
+    "planted",
+    "-O1",
+    "-O2",
+    "",
+    [COPY / path.relative_to(ROOT / "csrc") if path.parent != HERE else path for path in KERNELS],
+)
+VARIANTS = [WATCHED, SANITISED, PLANTED]
 
 
 def why_not() -> str | None:
@@ -88,7 +102,7 @@ def _rules() -> str:
     ]
     for variant in VARIANTS:
         objects = []
-        for sources, flags in ((KERNELS, variant.kernels), (EXECUTOR, variant.executor)):
+        for sources, flags in ((variant.sources, variant.kernels), (EXECUTOR, variant.executor)):
             for source in sources:
                 objects.append(variant.objects / f"{source.name}.o")
                 lines += [f"build {objects[-1]}: compile {source}", f"  flags = {flags}"]
@@ -98,11 +112,13 @@ def _rules() -> str:
 
 
 def build() -> None:
-    """Build both variants."""
+    """Build all variants."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     (FOLDER / "build.ninja").write_text(_rules())
     with (FOLDER / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # against a second run of the tests
+        plant(BUGS, ROOT / "csrc" / "cuda", COPY / "cuda", CHOICE)
+        plant([], ROOT / "csrc" / "core", COPY / "core", CHOICE)
         done = subprocess.run(
             ["ninja", "-C", FOLDER],
             env={**os.environ, "PATH": _PATH},

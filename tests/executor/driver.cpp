@@ -55,6 +55,7 @@ HHD_EXPORT void hhd_plant(int64_t bug, const char* file, int64_t line) {
   kept_file = file;
   executor::plant(static_cast<executor::Plant>(bug), {kept_file.c_str(), static_cast<int>(line)});
 }
+HHD_EXPORT void hhd_choose(int64_t bug) { executor::choose(static_cast<int>(bug)); }
 HHD_EXPORT void hhd_expose(const char* name, void* data, int64_t bytes, int64_t writable) {
   executor::memory::expose(name, data, bytes, writable != 0);
 }

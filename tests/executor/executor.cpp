@@ -41,6 +41,7 @@ struct Machine {
   Plant bug = Plant::kNone;
   Site bug_site;
   bool store_dropped = false;
+  int chosen = 0;
 
   Fiber host;  // whoever called run()
   std::vector<std::unique_ptr<Thread>> pool;
@@ -214,6 +215,9 @@ void plant(Plant bug, const Site& at) {
   machine().bug = bug;
   machine().bug_site = at;
 }
+
+void choose(int bug) { machine().chosen = bug; }
+bool chosen(int bug) { return machine().chosen == bug; }
 
 int thread_index() { return machine().current; }
 int block_threads() { return machine().threads; }

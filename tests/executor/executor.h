@@ -51,6 +51,10 @@ enum class Plant : int32_t {
 };
 void plant(Plant bug, const Site& at);
 
+// Which of the bugs of bugs.py runs, where the sources hold them; 0: none.
+void choose(int bug);
+bool chosen(int bug);
+
 // Called by the kernels, through device_side.h.
 int thread_index();
 int block_threads();

@@ -161,6 +161,10 @@ class Library:
         number, line = ctypes.c_int64(PLANTS.index(bug)), ctypes.c_int64(at.line)
         self._c.hhd_plant(number, at.file.encode(), line)
 
+    def choose(self, bug: int) -> None:
+        """A bug of `bugs.py` by its number from 1, or none, in a library that holds them."""
+        self._c.hhd_choose(ctypes.c_int64(bug))
+
     def selftest(
         self, kernel: str, x: Array, out: Array, blocks: int, n: int, threads: int = 64
     ) -> None:

@@ -96,11 +96,16 @@ def gradient_terms(setup: Setup, teacher_weight: torch.Tensor | None, **options:
 
 
 def check(
-    backend: str, setup: Setup, *, labelled: bool = True, own_weight: bool = True, **options: Any
+    backend: str,
+    setup: Setup,
+    *,
+    labelled: bool = True,
+    own_weight: bool = True,
+    teacher_weight: torch.Tensor | None = None,
+    **options: Any,
 ) -> None:
     target = setup.target_coords if labelled else None
-    teacher_weight = None
-    if own_weight and setup.weight is not None:
+    if teacher_weight is None and own_weight and setup.weight is not None:
         teacher_weight = setup.weight.flip(1) + 0.5
     got, exact, usual = call(setup, target, teacher_weight, **options)
     logits = setup.logits
