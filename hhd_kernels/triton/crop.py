@@ -85,9 +85,9 @@ def crop_backward_kernel(
     columns = axis_at(x, CELLS_X, width, SAMPLING)
     for tile in range(tiles(m, WHOLE)):
         i, j, mask = pixels_of(m, tile, WHOLE)
-        outside = in_window(rows, columns, i, j, SAMPLING) == 0
-        zero = tl.zeros(outside.shape, A)
-        write(out, b, k, i, j, zero, outside & mask & exists)
+        # Also under the window: a mask by pixel would make every store one of a pixel.
+        write(out, b, k, i, j, tl.zeros([G, ROWS, COLUMNS], A), mask & exists)
+    tl.debug_barrier()
     # Each pixel of the window gathers what the cells that read it give back.
     origin = at(grad, b, k)
     for tile in range(((CELLS_Y + P) // P) * ((CELLS_X + Q) // Q)):

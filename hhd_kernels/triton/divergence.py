@@ -371,8 +371,9 @@ def write_gradient(
     BORDER: tl.constexpr,
     WHOLE: tl.constexpr,
 ):
-    """The whole gradient of each map, 0 where it is not `selected`: the pixels outside the window
-    from the map's tiles, then those of the window, which gather what their cells give back."""
+    """The whole gradient of each map, 0 where it is not `selected`: all pixels as those outside the
+    window, since a mask by pixel would make every store one of a pixel, then those of the window,
+    which gather what their cells give back."""
     A: tl.constexpr = m.pixels.dtype
     if any_map(g.rest != 0):
         for strip in range(strips(m)):
@@ -381,15 +382,14 @@ def write_gradient(
             v = read(m, i, x, on_map)
             value = outside_part(v, i, x, g, top, beta, USES_SOFTMAX, KIND)
             value -= g.rest * tl.exp((v - g.rest_top) * beta)
-            outside = (in_window(rows, columns, i, x, SAMPLING) == 0) & on_map & exists
-            write(grad, b, k, i, x, tl.where(selected, value, 0.0), outside)
+            write(grad, b, k, i, x, tl.where(selected, value, 0.0), on_map & exists)
     else:
         for tile in range(tiles(m, WHOLE)):
             i, x, mask = pixels_of(m, tile, WHOLE)
             v = values_of(m, tile, WHOLE)
             value = outside_part(v, i, x, g, top, beta, USES_SOFTMAX, KIND)
-            outside = (in_window(rows, columns, i, x, SAMPLING) == 0) & mask & exists
-            write(grad, b, k, i, x, tl.where(selected, value, 0.0), outside)
+            write(grad, b, k, i, x, tl.where(selected, value, 0.0), mask & exists)
+    tl.debug_barrier()  # the window's pixels are written anew, by other threads
     for tile in range(((N + P) // P) * ((M + Q) // Q)):
         p, q = cell_tile(tile, N + 1, M + 1, P, Q)
         i, x = rows.start + p, columns.start + q

@@ -175,21 +175,29 @@ def compiled(everything: bool) -> Iterator[dict[str, Any]]:
 
 def figures(kernel: Any, target: str) -> dict[str, int]:
     """Registers a thread, spilled ones (NVIDIA: bytes of stack), bytes of shared memory a block,
-    and how many programs are resident at once."""
+    how many programs are resident at once, and stores in the code, fewer where they are wide."""
     if target.startswith("gfx"):
         text = kernel.asm["amdgcn"]
+        stores = len(re.findall(r"\b(?:global|buffer)_store_", text))
         registers, spills = (
             int(re.findall(rf"\.{name}:\s*(\d+)", text)[-1])
             for name in ("vgpr_count", "vgpr_spill_count")
         )
     else:
         usage = _resource_usage(kernel.asm["cubin"])
+        stores = kernel.asm["ptx"].count("st.global")
         registers, spills = (
             int(re.findall(rf"\b{name}:(\d+)", usage)[-1]) for name in ("REG", "STACK")
         )
     shared, warps = kernel.metadata.shared, kernel.metadata.num_warps
     programs = resident(target, registers, warps, shared)
-    return {"registers": registers, "spills": spills, "shared": shared, "programs": programs}
+    return {
+        "registers": registers,
+        "spills": spills,
+        "shared": shared,
+        "programs": programs,
+        "stores": stores,
+    }
 
 
 # Warps, blocks and bytes of shared memory that a multiprocessor holds (CUDA programming guide,
