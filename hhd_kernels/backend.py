@@ -128,6 +128,32 @@ def ops(op: str, tensor: Tensor) -> Any:
     return torch.ops.hhd_triton if name == "triton" else torch.ops.hhd
 
 
+def is_plain_eager(x: Tensor) -> bool:
+    """Whether nothing traces or transforms: tracing tensors are subclasses of Tensor.
+
+    Those that autograd.grad(is_grads_batched=True) hands to a backward pass are not.
+    """
+    return (
+        type(x) is Tensor
+        and not torch.compiler.is_compiling()
+        and not in_transform()
+        and not torch._C._functorch.is_legacy_batchedtensor(x)
+    )
+
+
+def straight(family: Any, op: str, x: Tensor, *arguments: Any) -> Any:
+    """Call an op, past autograd where `x`, its only differentiable tensor, needs no derivative.
+
+    torch.library's autograd reads the whole schema again for every argument: on small maps that
+    takes longer than the op.
+    """
+    function = getattr(family, op)
+    if (torch.is_grad_enabled() and x.requires_grad) or not is_plain_eager(x):
+        return function(x, *arguments)
+    with torch._C._AutoDispatchBelowAutograd():
+        return function(x, *arguments)
+
+
 def in_onnx_export() -> bool:
     """Whether torch.onnx.export, either exporter, looks at the model."""
     # Cheap where it does not: torch's own answer imports modules.
@@ -254,6 +280,9 @@ def _tell(device: torch.device) -> None:
     )
 
 
+_NOT_MEASURED = "can run, not chosen: CUDA comes first, not because it was timed against Triton"
+
+
 @dataclass(frozen=True)
 class Explanation:
     """What `explain` found; `str()` of it is a short table."""
@@ -296,6 +325,8 @@ def explain(op: str, *tensors: Tensor) -> Explanation:
         if name == backend
         else f"cannot run: {reason}"
         if reason
+        else _NOT_MEASURED
+        if _chosen is None and {name, backend} == {"cuda", "triton"}
         else "can run, not chosen"
         for name, reason in obstacles.items()
     }

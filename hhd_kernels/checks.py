@@ -3,16 +3,20 @@
 They read only metadata (no tensor operation, no host sync), so they are cheap and can be traced.
 """
 
+import functools
 import sys
+from collections.abc import Callable
 from enum import IntEnum
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, ParamSpec, TypeVar, cast
 
 import torch
 from torch import Tensor
 
 from hhd_kernels import options
 
+Options = ParamSpec("Options")
+Result = TypeVar("Result")
 FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 _CODES: dict[type[IntEnum], dict[str, int]] = {
     kind: {member.name.lower(): int(member) for member in kind}
@@ -27,6 +31,27 @@ _CODES: dict[type[IntEnum], dict[str, int]] = {
         options.Reduction,
     )
 }
+
+
+def remembered(check: Callable[Options, Result]) -> Callable[Options, Result]:
+    """A check of options that knows those again which it has let through, by value and type.
+
+    Checking a dozen takes as long as a map. They must be plain values, which do not change.
+    """
+    known: Callable[Options, Result] = cast(
+        Any, functools.lru_cache(maxsize=1024, typed=True)(check)
+    )
+
+    @functools.wraps(check)
+    def checked(*args: Options.args, **options: Options.kwargs) -> Result:
+        if torch.compiler.is_compiling():
+            return check(*args, **options)
+        try:
+            return known(*args, **options)
+        except TypeError:  # one without a hash or of a wrong type: the check says what it takes
+            return check(*args, **options)
+
+    return checked
 
 
 def tensor(name: str, value: Any) -> None:

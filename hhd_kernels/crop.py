@@ -48,7 +48,8 @@ def crop(
     ops = backend.ops("crop", maps)
     if ops is None:
         return reference(maps, centers, rows, columns, sampling_code, border_code)
-    return ops.crop(maps, centers, rows, columns, sampling_code, border_code)
+    arguments = (centers, rows, columns, sampling_code, border_code)
+    return backend.straight(ops, "crop", maps, *arguments)
 
 
 def reference(

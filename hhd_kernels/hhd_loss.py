@@ -37,6 +37,7 @@ class HHDOptions(NamedTuple):
     eps: float
 
 
+@checks.remembered
 def hhd_options(
     beta: float = 10.0,
     normalize: str = "softmax",

@@ -85,7 +85,8 @@ def joint_options(
 COORDINATE_OPTIONS = JointLossOptions.__annotations__.keys() - HHDLossOptions.__annotations__.keys()
 
 
-def joined_options(options: JointLossOptions) -> tuple[HHDOptions, JointOptions]:
+@checks.remembered
+def joined_options(**options: Unpack[JointLossOptions]) -> tuple[HHDOptions, JointOptions]:
     """Check the options of `joint_loss`: the window's and the coordinates'."""
     mine = {name: value for name, value in options.items() if name in COORDINATE_OPTIONS}
     others = {name: value for name, value in options.items() if name not in COORDINATE_OPTIONS}
@@ -131,7 +132,7 @@ def joint_loss(
         target_coords,
         weight,
         teacher_weight,
-        *joined_options(options),
+        *joined_options(**options),
     )
     return joint_of(inputs)
 
@@ -162,7 +163,7 @@ def joint_loss_and_grad(
         target_coords,
         weight,
         teacher_weight,
-        *joined_options(options),
+        *joined_options(**options),
     )
     return joint_and_grad_of(inputs, grad_scale)
 
@@ -233,8 +234,7 @@ def joint_of(inputs: JointInputs) -> JointLoss:
     ops = backend.ops("joint_loss", logits)
     if ops is None:
         return reference(inputs)
-    *terms, _ = call(ops, "joint_loss", logits, *inputs.arguments(None))
-    return JointLoss(*terms)
+    return JointLoss(*call(ops, "joint_loss", logits, *inputs.arguments(None)))
 
 
 def joint_and_grad_of(inputs: JointInputs, grad_scale: Tensor | None) -> tuple[JointLoss, Tensor]:
@@ -245,7 +245,8 @@ def joint_and_grad_of(inputs: JointInputs, grad_scale: Tensor | None) -> tuple[J
     ops = backend.ops("joint_loss", logits)
     if ops is None:
         return _reference_and_grad(inputs._replace(logits=logits), grad_scale)
-    *terms, grad = ops.joint_loss(logits, *inputs.arguments(grad_scale), True)
+    arguments = (*inputs.arguments(grad_scale), True)
+    *terms, grad = backend.straight(ops, "joint_loss", logits, *arguments)
     return JointLoss(*terms), grad
 
 

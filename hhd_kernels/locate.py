@@ -38,7 +38,7 @@ def locate_teacher(heatmaps: Tensor, refine: str = "none", *, blur_kernel: int =
     ops = backend.ops("locate_teacher", heatmaps)
     if ops is None:
         return teacher_reference(heatmaps, code, blur_kernel)
-    return ops.locate_teacher(heatmaps, code, blur_kernel)
+    return backend.straight(ops, "locate_teacher", heatmaps, code, blur_kernel)
 
 
 def locate_student(
@@ -78,7 +78,8 @@ def locate_student(
     ops = backend.ops("locate_student", logits)
     if ops is None:
         return student_reference(logits, teacher_centers, code, beta, rows, columns)
-    return ops.locate_student(logits, teacher_centers, code, beta, rows, columns)
+    arguments = (teacher_centers, code, beta, rows, columns)
+    return backend.straight(ops, "locate_student", logits, *arguments)
 
 
 def teacher_peak(maps: Tensor) -> Tensor:

@@ -9,29 +9,17 @@ from hhd_kernels import _library, backend
 
 
 def call(ops: Any, op: str, logits: Tensor, *arguments: Any) -> tuple[Tensor, ...]:
-    """Call a loss op of a family so that autograd can have its gradient.
+    """Call a loss op of a family so that autograd can have its gradient: all outputs but that one.
 
     Normally the forward pass makes the gradient and keeps it. float16 could not hold it before a
     loss scaler's factor is in it, so there the backward pass makes it, factor included.
     """
     wants_grad = torch.is_grad_enabled() and logits.requires_grad
     keeps_grad = wants_grad and logits.dtype != torch.float16
-    if wants_grad and _is_plain_eager(logits):
+    if wants_grad and backend.is_plain_eager(logits):
         return _EagerLoss.apply(logits, ops, op, arguments, keeps_grad)
-    return getattr(ops, op)(logits, *arguments, keeps_grad)
-
-
-def _is_plain_eager(x: Tensor) -> bool:
-    """Whether nothing traces or transforms: tracing tensors are subclasses of Tensor.
-
-    Those that autograd.grad(is_grads_batched=True) hands to a backward pass are not.
-    """
-    return (
-        type(x) is Tensor
-        and not torch.compiler.is_compiling()
-        and not backend.in_transform()
-        and not torch._C._functorch.is_legacy_batchedtensor(x)
-    )
+    *output, _ = backend.straight(ops, op, logits, *arguments, keeps_grad)
+    return tuple(output)
 
 
 class _EagerLoss(torch.autograd.Function):
@@ -53,8 +41,9 @@ class _EagerLoss(torch.autograd.Function):
         ctx.ops, ctx.op = ops, op
         _save_inputs(ctx, op, logits, arguments)
         ctx.grad = output[-1] if keeps_grad else None
-        _only_loss_is_differentiable(ctx, output)
-        return output
+        results = output[:-1]
+        _only_loss_is_differentiable(ctx, results)
+        return results
 
     @staticmethod
     def backward(ctx: Any, factor: Tensor | None, *others: None) -> Any:
@@ -62,7 +51,7 @@ class _EagerLoss(torch.autograd.Function):
         if factor is None:
             return None, *nothing
         grad, ctx.grad = ctx.grad, None
-        if grad is not None and not torch.is_grad_enabled() and _is_plain_eager(factor):
+        if grad is not None and not torch.is_grad_enabled() and backend.is_plain_eager(factor):
             # Nobody else has it; where the factor is 1, a kernel sees that and moves nothing.
             ctx.ops.loss_backward_(grad, factor)
             return grad, *nothing

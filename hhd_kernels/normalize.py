@@ -27,7 +27,7 @@ def normalize(x: Tensor, kind: str, *, beta: float = 1.0, eps: float = 1e-6) -> 
     ops = backend.ops("normalize", x)
     if ops is None:
         return reference(x, code, beta, eps)
-    return ops.normalize(x, code, beta, eps)
+    return backend.straight(ops, "normalize", x, code, beta, eps)
 
 
 def reference(x: Tensor, kind: int, beta: float, eps: float) -> Tensor:

@@ -34,7 +34,7 @@ def soft_argmax(
     ops = backend.ops("soft_argmax", logits)
     if ops is None:
         return reference(logits, beta, size)
-    return ops.soft_argmax(logits, beta, size)
+    return backend.straight(ops, "soft_argmax", logits, beta, size)
 
 
 def reference(logits: Tensor, beta: float, window: int) -> tuple[Tensor, Tensor]:

@@ -81,7 +81,7 @@ def targets_of(heatmaps: Tensor, options: TargetOptions) -> TeacherTargets:
     ops = backend.ops("teacher_targets", heatmaps)
     if ops is None:
         return reference(heatmaps, options)
-    return TeacherTargets(*ops.teacher_targets(heatmaps, *options))
+    return TeacherTargets(*backend.straight(ops, "teacher_targets", heatmaps, *options))
 
 
 @torch.no_grad()

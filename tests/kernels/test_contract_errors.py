@@ -129,5 +129,26 @@ def test_an_absent_backend_is_refused_rather_than_replaced() -> None:
         hk.normalize(MAPS, "l1")
 
 
+def test_an_option_is_checked_beside_an_equal_one_of_another_type() -> None:
+    hk.joint_loss(MAPS, TARGETS, beta=1)
+    hk.hhd_loss(MAPS, TARGETS, beta=1)
+    with pytest.raises(TypeError, match="beta is a bool"):
+        hk.joint_loss(MAPS, TARGETS, beta=True)
+    with pytest.raises(TypeError, match="beta is a bool"):
+        hk.hhd_loss(MAPS, TARGETS, beta=True)
+    with pytest.raises(TypeError, match="beta is a list"):
+        hk.hhd_loss(MAPS, TARGETS, beta=[1.0])
+
+
+def test_explain_does_not_call_the_first_the_faster(monkeypatch: pytest.MonkeyPatch) -> None:
+    from hhd_kernels import backend
+
+    monkeypatch.setattr(backend, "obstacle", lambda name, device: None)
+    monkeypatch.setattr(backend, "_default", lambda device: "cuda")
+    assert "not because it was timed" in hk.explain("soft_argmax", MAPS).reasons["triton"]
+    with hk.use_backend("triton"):
+        assert hk.explain("soft_argmax", MAPS).reasons["cuda"] == "can run, not chosen"
+
+
 def test_explain_names_what_runs(backend: str) -> None:
     assert backend in str(hk.explain("hhd_loss", MAPS)).splitlines()[0]
