@@ -76,6 +76,7 @@ FURTHER = (
     ("debiased - windowed KL", "final debiased", "final kl"),
     ("maps - coordinates, all labels", "b, heavy's maps", "b, heavy's coordinates"),
     ("maps - coordinates, 10 %", "10 % labels, heavy's maps", "10 % labels, heavy's coordinates"),
+    ("its own maps - labels alone, 10 %", "10 % labels, itself", "10 % labels, none"),
 )
 OTHERS = """\
 | network | pictures | PCK@0.2 / @0.5 |
@@ -131,6 +132,7 @@ def _values(found: Results, plots_at: str) -> dict[str, Any]:
         "starts": _starts(found),
         "rates": _rates(found),
         "screening": _screening(found),
+        "published": _published(found),
         "teachers": _teachers(found),
         "deleted": _deleted(found),
         "others": OTHERS,
@@ -264,6 +266,16 @@ def _screening(found: Results) -> str:
         f"| {name.removeprefix('kl, ')} | {_numbers(found[name], 'as trained')} |"
         for name in _screened(found)
     ]
+    return "\n".join(lines)
+
+
+def _published(found: Results) -> str:
+    """The published loss with another location, or another weight."""
+    lines = ["| change | PCK@0.2 / @0.5 / AUC |", "|---|---|"]
+    for name in ("published", "published, debiased", "published, x10"):
+        if name in found:
+            words = name.removeprefix("published, ").replace("published", "none")
+            lines.append(f"| {words} | {_numbers(found[name], 'as trained')} |")
     return "\n".join(lines)
 
 
