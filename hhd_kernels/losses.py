@@ -31,6 +31,8 @@ _PUBLISHED: dict[str, Any] = {
 }
 
 
+_MODULE = nn.Module().__dict__
+
 # Hashed and compared as any module is.
 @dataclass(eq=False, repr=False)
 class _Distillation(nn.Module):
@@ -83,6 +85,14 @@ class _Distillation(nn.Module):
             (name for name, changes in presets.items() if options == usual | changes), "custom"
         )
         """Its name, where all options but `floor` make a set that has one; else "custom"."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """An option may be set anew, as by a schedule: checked first, then all that it makes."""
+        is_made = "preset" in self.__dict__
+        if not is_made or name not in {field.name for field in fields(self)}:
+            return super().__setattr__(name, value)
+        made = type(self)(**self._options() | {name: value}).__dict__
+        self.__dict__.update({key: made[key] for key in made.keys() - _MODULE.keys()})
 
     def _options(self) -> dict[str, Any]:
         return {field.name: getattr(self, field.name) for field in fields(self)}

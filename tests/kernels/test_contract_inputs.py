@@ -219,6 +219,16 @@ def test_a_last_layer_starts_near_zero(layer: torch.nn.Module) -> None:
             hk.start_from_zero_maps(bad)
 
 
+def test_a_layer_whose_weight_would_not_stay_is_refused() -> None:
+    normed = torch.nn.utils.parametrizations.weight_norm(torch.nn.Conv2d(8, 3, 1))
+    before = normed.weight.clone()
+    with pytest.raises(TypeError, match=r"^layer.weight is computed from other parameters"):
+        hk.start_from_zero_maps(normed)
+    assert torch.equal(normed.weight, before)
+    with pytest.raises(TypeError, match=r"^layer is a BatchNorm2d, whose weight has shape \[3\]"):
+        hk.start_from_zero_maps(torch.nn.BatchNorm2d(3))
+
+
 @pytest.mark.parametrize("loss", [hk.HHDLoss, hk.IntegralHHDLoss])
 def test_every_option_of_a_module_is_in_its_signature(loss: Any) -> None:
     parameters = inspect.signature(loss).parameters

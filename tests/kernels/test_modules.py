@@ -77,3 +77,34 @@ def test_modules_are_plain_modules(backend: str, module: type[torch.nn.Module]) 
     targets = criterion.targets(TEACHER)
     for one, two in zip(targets, hk.teacher_targets(TEACHER), strict=True):
         assert torch.equal(one, two)
+
+
+def test_an_option_may_be_set_anew(backend: str) -> None:
+    """As a schedule does: the loss is that of a criterion made so."""
+    setup = loss_setup(21)
+    inputs = (setup.logits, targets_of(setup), setup.target_coords, setup.weight)
+    criterion = hk.IntegralHHDLoss()
+    criterion.train(False)
+    criterion.hhd_weight, criterion.beta = 2.0, 4.0
+    made = hk.IntegralHHDLoss(4.0, hhd_weight=2.0)
+    assert torch.equal(criterion(*inputs).loss, made(*inputs).loss)
+    assert repr(criterion) == repr(made)
+    assert (criterion.preset, criterion.training) == ("custom", False)
+    criterion.hhd_weight, criterion.beta = 10.0, 10.0
+    assert criterion.preset == "kl-v2"
+    distillation = hk.HHDLoss()
+    distillation.window = 9
+    teacher = setup.logits.detach().abs()
+    assert torch.equal(
+        distillation(setup.logits, teacher), hk.HHDLoss(window=9)(setup.logits, teacher)
+    )
+
+
+def test_a_wrong_option_leaves_the_loss_as_it_was() -> None:
+    criterion = hk.IntegralHHDLoss()
+    before = repr(criterion)
+    with pytest.raises(ValueError, match="beta is -1"):
+        criterion.beta = -1.0
+    with pytest.raises(ValueError, match="divergence='kl' takes a teacher"):
+        criterion.normalize = ("softmax", "l2")
+    assert repr(criterion) == before
