@@ -33,6 +33,7 @@ _PUBLISHED: dict[str, Any] = {
 
 _MODULE = nn.Module().__dict__
 
+
 # Hashed and compared as any module is.
 @dataclass(eq=False, repr=False)
 class _Distillation(nn.Module):
