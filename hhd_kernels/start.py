@@ -25,7 +25,7 @@ def start_from_zero_maps(layer: nn.Module, std: float = 1e-3) -> None:
         )
     if not isinstance(weight, nn.Parameter):
         raise TypeError(
-            "layer.weight is computed from other parameters, as by weight_norm; it takes a parameter"
+            "layer.weight is computed from other parameters (weight_norm); it takes a parameter"
         )
     if weight.dim() < 2:
         raise TypeError(
