@@ -17,6 +17,7 @@ from hhd_kernels import options
 
 Options = ParamSpec("Options")
 Result = TypeVar("Result")
+_PLAIN = (int, float, str, bool)
 FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 _CODES: dict[type[IntEnum], dict[str, int]] = {
     kind: {member.name.lower(): int(member) for member in kind}
@@ -36,7 +37,7 @@ _CODES: dict[type[IntEnum], dict[str, int]] = {
 def remembered(check: Callable[Options, Result]) -> Callable[Options, Result]:
     """A check of options that knows those again which it has let through, by value and type.
 
-    Checking a dozen takes as long as a map. They must be plain values, which do not change.
+    Checking a dozen takes as long as a map. Other values than plain ones might change.
     """
     known: Callable[Options, Result] = cast(
         Any, functools.lru_cache(maxsize=1024, typed=True)(check)
@@ -44,12 +45,10 @@ def remembered(check: Callable[Options, Result]) -> Callable[Options, Result]:
 
     @functools.wraps(check)
     def checked(*args: Options.args, **options: Options.kwargs) -> Result:
-        if torch.compiler.is_compiling():
-            return check(*args, **options)
-        try:
+        plain = all(type(value) in _PLAIN for value in (*args, *options.values()))
+        if plain and not torch.compiler.is_compiling():
             return known(*args, **options)
-        except TypeError:  # one without a hash or of a wrong type: the check says what it takes
-            return check(*args, **options)
+        return check(*args, **options)
 
     return checked
 
@@ -93,10 +92,14 @@ def _same_device(name: str, value: Tensor, like_name: str, like: Tensor) -> None
 
 
 def ordinary(value: Any) -> Any:
-    """A tensor made under inference_mode as one that autograd may save, where it would."""
+    """A tensor that no derivative is asked of, and one made under inference_mode as one that
+    autograd may save, where it would."""
+    if not isinstance(value, Tensor):
+        return value
+    if value.requires_grad:
+        value = value.detach()
     if (
-        isinstance(value, Tensor)
-        and not torch.compiler.is_compiling()
+        not torch.compiler.is_compiling()
         and value.is_inference()
         and not torch.is_inference_mode_enabled()
     ):

@@ -1,21 +1,22 @@
 """The losses as modules: options checked once, teacher maps or stored targets on each call."""
 
 from dataclasses import KW_ONLY, dataclass, fields
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from torch import Tensor, nn
 
 from hhd_kernels import checks, triton
-from hhd_kernels.hhd_loss import hhd_options, loss_of
+from hhd_kernels.hhd_loss import HHDOptions, hhd_options, loss_of
 from hhd_kernels.joint_loss import (
     JointInputs,
     JointLoss,
+    JointOptions,
     joint_and_grad_of,
     joint_inputs,
     joint_of,
     joint_options,
 )
-from hhd_kernels.teacher_targets import TeacherTargets, target_options, targets_of
+from hhd_kernels.teacher_targets import TargetOptions, TeacherTargets, target_options, targets_of
 
 # The imports above are the files of all ops.
 triton.register()
@@ -31,12 +32,19 @@ _PUBLISHED: dict[str, Any] = {
 }
 
 
-_MODULE = nn.Module().__dict__
+class _Made(nn.Module):
+    """What a loss's options make."""
+
+    preset: str
+    """The options' name, where all but `floor` make a set that has one; else "custom"."""
+    _hhd: HHDOptions
+    _target: TargetOptions
+    _joint: JointOptions
 
 
 # Hashed and compared as any module is.
 @dataclass(eq=False, repr=False)
-class _Distillation(nn.Module):
+class _Distillation(_Made):
     """What both losses share: the options of the windows, the preset's name, the teacher's side."""
 
     beta: float = 10.0
@@ -58,45 +66,64 @@ class _Distillation(nn.Module):
 
     def __post_init__(self) -> None:
         super().__init__()
-        self.window = window = checks.window("window", self.window)
-        self.normalize = student, teacher = _pair(self.normalize)
-        if self.divergence == "kl" and teacher not in _KL_TEACHERS:
+        self.set_options()
+
+    def set_options(self, **options: Any) -> None:
+        """Set options anew, as a schedule does; several at once where one needs another.
+
+        They are checked as the constructor checks them, together with the others, and hold from
+        the next call on; where one is refused, the loss stays as it was. `criterion.beta = 5.0` is
+        the same for one.
+        """
+        if unknown := options.keys() - self._defaults().keys():
+            raise TypeError(
+                f"{type(self).__name__} has no option {', '.join(map(repr, sorted(unknown)))};"
+                f" its options are {', '.join(self._defaults())}"
+            )
+        self.__dict__.update(self._made(self._options() | options))
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if "preset" in self.__dict__ and name in self._defaults():
+            self.set_options(**{name: value})
+        else:
+            super().__setattr__(name, value)
+
+    def __delattr__(self, name: str) -> None:
+        if name in self._defaults():
+            raise AttributeError(f"{name} is an option of the loss; it is set, never deleted")
+        super().__delattr__(name)
+
+    def _made(self, options: dict[str, Any]) -> dict[str, Any]:
+        """The attributes that options make, checked."""
+        window = checks.window("window", options["window"])
+        student, teacher = normalize = _pair(options["normalize"])
+        if options["divergence"] == "kl" and teacher not in _KL_TEACHERS:
             raise ValueError(
                 f"normalize[1] is {teacher!r}; divergence='kl' takes a teacher that sums to 1,"
                 f" one of {', '.join(map(repr, _KL_TEACHERS))}"
             )
-        self._hhd = hhd_options(
-            self.beta,
-            student,
-            self.divergence,
-            self.locate,
-            self.sampling,
-            self.border,
-            self.reduction,
-            self.eps,
-        )
-        self._target = target_options(
-            window, teacher, self.sampling, self.border, self.eps, self.floor
-        )
+        options = options | {"window": window, "normalize": normalize}
+        alike = {name: options[name] for name in ("sampling", "border", "eps")}
+        others = {name: options[name] for name in ("beta", "divergence", "locate", "reduction")}
         presets: dict[str, dict[str, Any]] = {self._usual: {}, "published-v1": self._published}
-        options = self._options()
         # What a teacher leaves far from its peaks is the teacher's, not the loss's.
-        usual = {field.name: field.default for field in fields(self)} | {"floor": self.floor}
-        self.preset: str = next(
-            (name for name, changes in presets.items() if options == usual | changes), "custom"
-        )
-        """Its name, where all options but `floor` make a set that has one; else "custom"."""
+        usual = self._defaults() | {"floor": options["floor"]}
+        return options | {
+            "_hhd": hhd_options(normalize=student, **others, **alike),
+            "_target": target_options(window, teacher, **alike, floor=options["floor"]),
+            "preset": next(
+                (name for name, changes in presets.items() if options == usual | changes), "custom"
+            ),
+        }
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        """An option may be set anew, as by a schedule: checked first, then all that it makes."""
-        is_made = "preset" in self.__dict__
-        if not is_made or name not in {field.name for field in fields(self)}:
-            return super().__setattr__(name, value)
-        made = type(self)(**self._options() | {name: value}).__dict__
-        self.__dict__.update({key: made[key] for key in made.keys() - _MODULE.keys()})
+    @classmethod
+    def _defaults(cls) -> dict[str, Any]:
+        """The options by name; what a subclass adds is its own business."""
+        (ours, *_) = (c for c in cls.__mro__ if c.__module__ == __name__)
+        return {field.name: field.default for field in fields(cast(Any, ours))}
 
     def _options(self) -> dict[str, Any]:
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: getattr(self, name) for name in self._defaults()}
 
     def targets(self, teacher_maps: Tensor) -> TeacherTargets:
         """What this loss needs of teacher maps, [B, K, H, W]; may be stored and passed instead."""
@@ -167,9 +194,9 @@ class HHDLoss(_Distillation):
     _usual: ClassVar = "kl-v1"
     _published: ClassVar = {**_PUBLISHED, "beta": 1.0, "weight": 0.5}
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._weight = checks.non_negative("weight", self.weight)
+    def _made(self, options: dict[str, Any]) -> dict[str, Any]:
+        checks.non_negative("weight", options["weight"])
+        return super()._made(options)
 
     @classmethod
     def published(
@@ -195,7 +222,7 @@ class HHDLoss(_Distillation):
         `weight` is per joint, [B, K]; it selects, see `hhd_kernels.hhd_loss`.
         """
         targets = self._targets_for(student_logits, teacher)
-        return loss_of(student_logits, targets, weight, self._hhd, self._weight)
+        return loss_of(student_logits, targets, weight, self._hhd, float(self.weight))
 
 
 @dataclass(eq=False, repr=False)
@@ -247,15 +274,11 @@ class IntegralHHDLoss(_Distillation):
         "hhd_weight": 0.5,
     }
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._joint = joint_options(
-            self.coordinate_loss,
-            self.coordinate_unit,
-            self.transition,
-            self.coordinate_weight,
-            self.hhd_weight,
-        )
+    def _made(self, options: dict[str, Any]) -> dict[str, Any]:
+        names = ("coordinate_loss", "coordinate_unit", "transition")
+        weights = ("coordinate_weight", "hhd_weight")
+        joint = joint_options(**{name: options[name] for name in (*names, *weights)})
+        return super()._made(options) | {"_joint": joint}
 
     @classmethod
     def published(

@@ -23,16 +23,18 @@ def start_from_zero_maps(layer: nn.Module, std: float = 1e-3) -> None:
         raise TypeError(
             f"layer is a {type(layer).__name__}; it takes a module with a weight, such as nn.Conv2d"
         )
-    if not isinstance(weight, nn.Parameter):
-        raise TypeError(
-            "layer.weight is computed from other parameters (weight_norm); it takes a parameter"
-        )
+    bias = getattr(layer, "bias", None)
+    for name, value in (("weight", weight), ("bias", bias)):
+        if isinstance(value, Tensor) and not isinstance(value, nn.Parameter):
+            raise TypeError(
+                f"layer.{name} is no parameter of its own: weight_norm, pruning or the like would"
+                " compute it anew; it takes a layer before that"
+            )
     if weight.dim() < 2:
         raise TypeError(
             f"layer is a {type(layer).__name__}, whose weight has shape {list(weight.shape)}; it"
             " takes the layer that gives the maps, such as nn.Conv2d"
         )
     weight.normal_(0, std)
-    bias = getattr(layer, "bias", None)
     if isinstance(bias, Tensor):
         bias.zero_()

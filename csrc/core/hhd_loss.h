@@ -19,20 +19,23 @@ struct Gradient {
   int64_t first, last;
 };
 
-// Memory for the loss of one map at a time. A window's rows are padded to whole vectors; what is
-// there weighs nothing, since the teacher's and the mass are 0.
+// Memory for the loss of one map at a time. A window's rows follow one another, and are written in
+// that order: a row's last vector reaches into the next. What is behind the last row weighs
+// nothing, since the teacher's and the mass are 0.
 template <class A>
 class HhdBuffers {
  public:
   HhdBuffers(const Window& window, int64_t height, int64_t width)
-      : stride(round_up_to_lanes<A>(window.width)),
-        padded_cells(window.height * stride),
+      : stride(window.width),
+        padded_cells(round_up_to_lanes<A>(window.height * stride)),
         padded(round_up_to_lanes<A>(width)),
-        teacher_(padded_cells),
-        mass_(padded_cells),
-        log_mass_(padded_cells),
+        teacher_(padded_cells + kLanes<A>),
+        mass_(padded_cells + kLanes<A>),
+        log_mass_(padded_cells + kLanes<A>),
         patch_(height * padded) {
-    for (int64_t n = 0; n < padded_cells; ++n) teacher()[n] = mass()[n] = log_mass()[n] = 0;
+    clear(teacher(), padded_cells + kLanes<A>);
+    clear(mass(), padded_cells + kLanes<A>);
+    clear(log_mass(), padded_cells + kLanes<A>);
   }
 
   HHD_INLINE A* teacher() const { return teacher_.get(); }  // the window to be matched
@@ -171,20 +174,22 @@ class WindowedKl {
   HHD_INLINE A log_zero() const { return log_of(p_.sum); }
 
   HHD_INLINE void measure_cells() {
-    A* mass = buffers_.mass();
-    A* log_mass = buffers_.log_mass();
-    for (int64_t n = 0; n < student_.y.cells; ++n) {
-      if (student_.whole()) {
-        measure_whole_row(student_.y.first + n, mass, log_mass);
-      } else if (student_.nearest()) {
-        measure_nearest_row(student_.y.pixel(2 * n), mass, log_mass);
-      } else {
-        for (int64_t m = 0; m < student_.x.cells; ++m) {
-          measure_interpolated(n, m, mass + m, log_mass + m);
+    if (student_.whole()) {
+      measure_whole();
+    } else {
+      A* mass = buffers_.mass();
+      A* log_mass = buffers_.log_mass();
+      for (int64_t n = 0; n < student_.y.cells; ++n) {
+        if (student_.nearest()) {
+          measure_nearest_row(student_.y.pixel(2 * n), mass, log_mass);
+        } else {
+          for (int64_t m = 0; m < student_.x.cells; ++m) {
+            measure_interpolated(n, m, mass + m, log_mass + m);
+          }
         }
+        mass += buffers_.stride;
+        log_mass += buffers_.stride;
       }
-      mass += buffers_.stride;
-      log_mass += buffers_.stride;
     }
     Vec<A> total{};
     Bits<A> none{};
@@ -206,13 +211,25 @@ class WindowedKl {
   }
 
   // The logarithm of a single pixel's mass is its logit: no underflow, and no log.
-  HHD_INLINE void measure_whole_row(int64_t i, A* mass, A* log_mass) {
-    const A* e = p_.e.row(i) + student_.x.first;
-    const A* s = map_.row(i) + student_.x.first;
-    for_vectors(e, student_.x.cells, [&](int64_t m, Vec<A> v) {
-      store(mass + m, v);
-      store(log_mass + m, p_.log_of_e(load_first(s + m, student_.x.cells - m)));
-    });
+  HHD_INLINE void measure_whole() {
+    // Local copies: a store could change any member, as far as the compiler knows.
+    const int64_t rows = student_.y.cells, cells = student_.x.cells, stride = buffers_.stride;
+    const int64_t e_stride = p_.e.stride, s_stride = map_.stride;
+    const Softmax<A> p = p_;
+    const A* e = p_.e.row(student_.y.first) + student_.x.first;
+    const A* s = map_.row(student_.y.first) + student_.x.first;
+    A* mass = buffers_.mass();
+    A* log_mass = buffers_.log_mass();
+    for (int64_t n = 0; n < rows; ++n) {
+      for_vectors(e, cells, [&](int64_t m, Vec<A> v) {
+        store(mass + m, v);
+        store(log_mass + m, p.log_of_e(load_first(s + m, cells - m)));
+      });
+      e += e_stride;
+      s += s_stride;
+      mass += stride;
+      log_mass += stride;
+    }
   }
 
   HHD_INLINE void measure_nearest_row(int64_t i, A* mass, A* log_mass) {
@@ -314,17 +331,20 @@ class WindowedKl {
     const A by_mass = factor * inverse_total, by_teacher = factor * inverse_teacher_;
     if (student_.whole()) {
       const Vec<A> none = splat(A(-kInfinity));
-      for (int64_t n = 0; n < student_.y.cells; ++n) {
-        const int64_t i = student_.y.first + n, left = student_.x.first;
-        A* patch = buffers_.patch(i) + left;
-        for_vectors<A>(map_.row(i) + left, student_.x.cells, [&](int64_t m, Vec<A> logit) {
+      const int64_t rows = student_.y.cells, cells = student_.x.cells, stride = buffers_.stride;
+      const int64_t s_stride = map_.stride, padded = buffers_.padded;
+      const A* s = map_.row(student_.y.first) + student_.x.first;
+      A* patch = buffers_.patch(student_.y.first) + student_.x.first;
+      for (int64_t n = 0; n < rows; ++n) {
+        for_vectors<A>(s, cells, [&](int64_t m, Vec<A> logit) {
           const Vec<A> taught = logit == none ? Vec<A>{} : by_teacher * load(b + m);
-          const int64_t count = student_.x.cells - m;
-          store_first(patch + m, count,
-                      load_first(patch + m, count) + (by_mass * load(mass + m) - taught));
+          store_first(patch + m, cells - m,
+                      load_first(patch + m, cells - m) + (by_mass * load(mass + m) - taught));
         });
-        b += buffers_.stride;
-        mass += buffers_.stride;
+        s += s_stride;
+        patch += padded;
+        b += stride;
+        mass += stride;
       }
       return;
     }

@@ -234,13 +234,15 @@ class JointLoss {
 
   // False where a cell is not finite.
   HHD_INLINE bool read_teacher(const Unit& unit, int64_t j) {
-    const View& v = views_.windows;
-    const int64_t width = args_.window.width, offset = offset_of(v, unit.b, unit.k + j);
+    // Local copies: a store could change any member, as far as the compiler knows.
+    const View v = views_.windows;
+    const int64_t height = args_.window.height, width = args_.window.width;
+    const int64_t stride = buffers_.stride;
     const bool plain = v.dtype == dtype_of<A>() && v.stride[3] == 1;
+    int64_t at = offset_of(v, unit.b, unit.k + j);
+    A* row = buffers_.teacher();
     Vec<A> zero{};
-    for (int64_t n = 0; n < args_.window.height; ++n) {
-      A* row = buffers_.teacher() + n * buffers_.stride;
-      const int64_t at = offset + n * v.stride[2];
+    for (int64_t n = 0; n < height; ++n, row += stride, at += v.stride[2]) {
       if (!plain) read_strided(v, at, v.stride[3], width, row);
       for_vectors<A>(plain ? static_cast<const A*>(address(v, at)) : row, width,
                      [&](int64_t m, Vec<A> cells) {

@@ -312,9 +312,11 @@ HHD_INLINE uint32_t equal_lanes(Vec<A> a, Vec<A> b) {
 #endif
 }
 
-// Calls f(m, v) for the vectors of n elements, the last one filled up with 0.
+// Calls f(m, v) for the vectors of n elements, the last one filled up with 0. Most windows' rows
+// are a single one, whose mask is then the same for all.
 template <class A, class F>
 HHD_INLINE void for_vectors(const A* p, int64_t n, const F& f) {
+  if (n <= kLanes<A>) return f(Constant<0>{}, load_first(p, n));
   for (int64_t m = 0; m < n; m += kLanes<A>) f(m, load_first(p + m, n - m));
 }
 

@@ -240,15 +240,17 @@ HHD_INLINE A sum_uncovered(const Softmax<A>& p, const A* cover_y, const A* cover
     for (; i < end; ++i) rest[0] += load(p.row_sums + i * kLanes<A>);
   };
   add_rows(0, min_of(first, last));
-  for (int64_t i = first; i < last; ++i) {
-    const A* row = p.e.row(i);
-    const Vec<A> u = splat(cover_y[i]);
-    Vec<A> row_rest{};
-    for (int64_t x = 0; x < p.e.stride; x += kLanes<A>) {
-      row_rest += load(row + x) * (1 - u * load(cover_x + x));
+  with_row_length<A>(p.e.stride, [&](auto stride) {
+    for (int64_t i = first; i < last; ++i) {
+      const A* row = p.e.row(i);
+      const Vec<A> u = splat(cover_y[i]);
+      Vec<A> row_rest{};
+      for (int64_t x = 0; x < stride; x += kLanes<A>) {
+        row_rest += load(row + x) * (1 - u * load(cover_x + x));
+      }
+      rest[0] += row_rest;
     }
-    rest[0] += row_rest;
-  }
+  });
   add_rows(last, p.e.height);
   return sum_lanes<A>((rest[0] + rest[1]) + (rest[2] + rest[3]));
 }

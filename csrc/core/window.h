@@ -143,9 +143,12 @@ class WindowFrame {
     const Vec<A> bound = splat(least);
     const auto value = [&](const A* row, int64_t j) { return row[j] < least ? A(0) : row[j]; };
     if (whole()) {
-      for (int64_t n = 0; n < y.cells; ++n, out += stride) {
-        for_vectors(plane.row(y.first + n) + x.first, x.cells, [&](int64_t m, Vec<A> v) {
-          store_first(out + m, x.cells - m, (v < bound ? Vec<A>{} : v) * scale);
+      // Local copies: a store could change any member, as far as the compiler knows.
+      const int64_t rows = y.cells, cells = x.cells, step = plane.stride;
+      const A* row = plane.row(y.first) + x.first;
+      for (int64_t n = 0; n < rows; ++n, row += step, out += stride) {
+        for_vectors(row, cells, [&](int64_t m, Vec<A> v) {
+          store_first(out + m, cells - m, (v < bound ? Vec<A>{} : v) * scale);
         });
       }
       return;

@@ -138,6 +138,34 @@ def test_an_option_is_checked_beside_an_equal_one_of_another_type() -> None:
         hk.hhd_loss(MAPS, TARGETS, beta=True)
     with pytest.raises(TypeError, match="beta is a list"):
         hk.hhd_loss(MAPS, TARGETS, beta=[1.0])
+    with pytest.raises(TypeError, match="bata") as raised:
+        hk.joint_loss(MAPS, TARGETS, bata=1.0)
+    assert raised.value.__context__ is None
+
+
+def test_an_option_that_changes_is_looked_at_anew() -> None:
+    class Scheduled(float):
+        now = 10.0
+
+        def __float__(self) -> float:
+            return self.now
+
+    beta = Scheduled(10.0)
+    first = hk.hhd_loss(MAPS, TARGETS, beta=beta)
+    beta.now = 2.0
+    assert hk.hhd_loss(MAPS, TARGETS, beta=beta) != first
+
+
+def test_only_the_logits_have_a_derivative(backend: str) -> None:
+    def asks(value: torch.Tensor) -> torch.Tensor:
+        return value.clone().requires_grad_()
+
+    weight = torch.ones(MAPS.shape[:2])
+    targets = hk.TeacherTargets(*map(asks, TARGETS))
+    loss = hk.joint_loss(MAPS, targets, asks(COORDS), asks(weight)).loss
+    compiled = torch.compile(hk.hhd_loss, fullgraph=True)
+    assert not loss.requires_grad
+    assert not compiled(MAPS, targets, asks(weight)).requires_grad
 
 
 def test_explain_does_not_call_the_first_the_faster(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch.nn.utils import prune
 from torch.utils.data import default_collate
 
 import hhd_kernels as hk
@@ -222,9 +223,14 @@ def test_a_last_layer_starts_near_zero(layer: torch.nn.Module) -> None:
 def test_a_layer_whose_weight_would_not_stay_is_refused() -> None:
     normed = torch.nn.utils.parametrizations.weight_norm(torch.nn.Conv2d(8, 3, 1))
     before = normed.weight.clone()
-    with pytest.raises(TypeError, match=r"^layer.weight is computed from other parameters"):
+    with pytest.raises(TypeError, match=r"^layer.weight is no parameter of its own"):
         hk.start_from_zero_maps(normed)
     assert torch.equal(normed.weight, before)
+    pruned = prune.l1_unstructured(torch.nn.Conv2d(8, 3, 1), "bias", 1)
+    before = pruned.weight.clone()
+    with pytest.raises(TypeError, match=r"^layer.bias is no parameter of its own"):
+        hk.start_from_zero_maps(pruned)
+    assert torch.equal(pruned.weight, before)
     with pytest.raises(TypeError, match=r"^layer is a BatchNorm2d, whose weight has shape \[3\]"):
         hk.start_from_zero_maps(torch.nn.BatchNorm2d(3))
 

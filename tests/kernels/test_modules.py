@@ -108,3 +108,30 @@ def test_a_wrong_option_leaves_the_loss_as_it_was() -> None:
     with pytest.raises(ValueError, match="divergence='kl' takes a teacher"):
         criterion.normalize = ("softmax", "l2")
     assert repr(criterion) == before
+
+
+class Counting(hk.IntegralHHDLoss):
+    """A subclass with a signature and a state of its own."""
+
+    def __init__(self, first: float) -> None:
+        super().__init__(first)
+        self.steps = 0
+        self.hhd_weight = 3.0
+
+
+def test_a_subclass_keeps_its_own() -> None:
+    criterion = Counting(4.0)
+    criterion.steps += 2
+    criterion.beta = 5.0
+    assert (criterion.steps, criterion.beta, criterion.hhd_weight) == (2, 5.0, 3.0)
+
+
+def test_options_that_need_each_other_are_set_together() -> None:
+    published, criterion = hk.HHDLoss.published(), hk.HHDLoss()
+    criterion.set_options(**published._options())
+    assert repr(criterion) == repr(published)
+    assert criterion.preset == "published-v1"
+    with pytest.raises(TypeError, match="HHDLoss has no option 'betta'; its options are beta, win"):
+        criterion.set_options(betta=1.0)
+    with pytest.raises(AttributeError, match="beta is an option of the loss"):
+        del criterion.beta

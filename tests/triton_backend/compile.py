@@ -170,6 +170,7 @@ def compiled(everything: bool) -> Iterator[dict[str, Any]]:
                         "warps": kernel.metadata.num_warps,
                         "narrow offsets": narrow_offsets(kernel.asm["ttir"]),
                         "blocks of one": blocks_of_one(kernel.asm["ttir"]),
+                        "stores and barriers": stores_and_barriers(kernel.asm["ttgir"]),
                     }
 
 
@@ -246,6 +247,12 @@ def narrow_offsets(ttir: str) -> list[str]:
 def blocks_of_one(ttir: str) -> list[str]:
     """Types of a kernel's IR that are blocks of one element, where a scalar has no layout."""
     return sorted(set(re.findall(r"tensor<1(?:x1)*x[a-z!][^>]*>", ttir)))
+
+
+def stores_and_barriers(ttgir: str) -> str:
+    """A kernel's stores to memory, S, and the barriers that its source asks for, B, in order."""
+    found = re.findall(r"(?:tt\.|amd\w*\.buffer_)(store)\b|(?:ttg|gpu)\.(barrier)\b", ttgir)
+    return "".join("S" if store else "B" for store, _ in found)
 
 
 def write(lines: list[dict[str, Any]]) -> None:

@@ -6,6 +6,7 @@ without it, one dtype of all kernels for one GPU of each maker, and the joint lo
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -72,6 +73,17 @@ def test_values_per_map_are_scalars(compiled: list[dict[str, Any]]) -> None:
     """Triton 3.6 gives the window's blocks the layout of a block of one: 750 bytes of spills."""
     blocks = {kernel["case"]: kernel["blocks of one"] for kernel in compiled}
     assert not any(blocks.values()), blocks
+
+
+def test_a_window_is_stored_after_its_map(compiled: list[dict[str, Any]]) -> None:
+    """By other threads, which the interpreter does not have: one barrier, between the stores."""
+    orders = {
+        (kernel["case"], kernel["target"]): kernel["stores and barriers"]
+        for kernel in compiled
+        if kernel["case"].startswith(("joint_loss", "hhd_loss", "crop_backward"))
+    }
+    assert len(orders) > 4
+    assert not {case: o for case, o in orders.items() if not re.fullmatch("S+BS+", o)}, orders
 
 
 def test_every_option_passes_the_front_end() -> None:
