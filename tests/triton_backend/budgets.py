@@ -1,7 +1,8 @@
 """The Triton kernels' budgets: section [triton_3_9] of tests/compile_budgets.toml for Triton 3.9.
 
 A table a case, a line a target: registers a thread, spilled ones (NVIDIA: bytes of stack), bytes
-of shared memory a block, and how many programs a multiprocessor holds, computed from these.
+of shared memory a block, how many programs a multiprocessor holds, computed from these, and the
+stores in the code, a quarter or an eighth where whole vectors are stored.
 `python tests/triton_backend/compile.py --write` makes those of the installed Triton anew.
 """
 
