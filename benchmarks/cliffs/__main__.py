@@ -60,6 +60,7 @@ def report(file: Path, images: Path) -> None:
     from benchmarks.cliffs import plots, tables
 
     content = json.loads(file.read_text())
+    images.mkdir(parents=True, exist_ok=True)
     plots.draw(content, images)
     print("\n".join(tables.lines(content)))
 
