@@ -15,7 +15,7 @@
 
 namespace hhd::HHD_ISA {
 
-// Scratch of one thread, whole cache lines. Not std::vector: see simd.h.
+// Scratch of one thread, from the start of a cache line on. Not std::vector: see simd.h.
 template <class A>
 class Buffer {
  public:

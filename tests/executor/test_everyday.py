@@ -31,21 +31,24 @@ def unharmed(planted: Library) -> Iterator[Library]:
     planted.choose(0)
 
 
+def run(library: Library, case: str) -> None:
+    with installed(library), hk.use_backend("cpu"):
+        CASES[case]("cpu")
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_right(unharmed: Library, case: str) -> None:
-    with installed(unharmed), hk.use_backend("cpu"):
-        CASES[case]("cpu")
+    run(unharmed, case)
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case not in UNWATCHED])
 def test_watched(library: Library, case: str) -> None:
     """Within bounds, in order, without races."""
-    with installed(library), hk.use_backend("cpu"):
-        CASES[case]("cpu")
+    run(library, case)
 
 
 @pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name)
 def test_found(unharmed: Library, bug: Bug) -> None:
     unharmed.choose(BUGS.index(bug) + 1)
-    with installed(unharmed), hk.use_backend("cpu"), pytest.raises((AssertionError, RuntimeError)):
-        CASES[bug.found_by]("cpu")
+    with pytest.raises((AssertionError, RuntimeError)):
+        run(unharmed, bug.found_by)

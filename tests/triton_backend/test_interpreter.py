@@ -9,19 +9,15 @@ runs them all, for minutes; here is a selection that covers every op, dtype, lay
 sampling, divergence and way of locating.
 """
 
-import os
-import subprocess
-import sys
 from itertools import product
-from pathlib import Path
 
 import pytest
 
 from kernels.samples import BORDERS, SAMPLINGS
+from triton_backend.process import must_pass
 
 pytest.importorskip("triton", reason="Triton is not installed")
 
-ROOT = Path(__file__).resolve().parents[2]
 # Each border and sampling, with each window and reduction in turn.
 GEOMETRY = [
     f"{('official', 'mean')[n % 2]}-window{n % 3}-{sampling}-{border}"
@@ -67,12 +63,4 @@ SELECTED = [
 
 
 def test_interpreted() -> None:
-    run = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-rf", "-p", "no:cacheprovider", "-W", "ignore"]
-        + [f"tests/{name}" for name in SELECTED],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "TRITON_INTERPRET": "1"},
-    )
-    assert run.returncode == 0, run.stdout[-6000:] + run.stderr[-2000:]
+    must_pass(*SELECTED)
