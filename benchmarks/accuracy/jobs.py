@@ -13,9 +13,7 @@ from benchmarks.accuracy.rows import UNLABELLED, Row, few_labels, ours, rows_of
 TAUGHT_BY = {
     "ours": "teacher, all labels",
     "ours_10": "teacher, 10 % labels",
-    "ours_30": "teacher, 30 % labels",
     "itself_10": few_labels("10", "none", {}).name,
-    "itself_30": few_labels("30", "none", {}).name,
 }
 """Targets by the row whose network gives them; all others are made beforehand."""
 
