@@ -40,6 +40,16 @@ STABLE_TORCH_LIBRARY(hhd, m) {
       "float coordinate_weight, float hhd_weight, bool with_grad) "
       "-> (Tensor loss, Tensor coordinate_loss, Tensor hhd_loss, Tensor coords, "
       "Tensor confidence, Tensor grad)");
+  // teacher_targets and joint_loss at once; sampling, border and eps are those of both.
+  m.def(
+      "joint_loss_from_maps(Tensor logits, Tensor heatmaps, int window_h, int window_w, "
+      "int teacher_normalize, float floor, Tensor? target_coords, Tensor? weight, "
+      "Tensor? teacher_weight, Tensor? grad_scale, float beta, int normalize, "
+      "int divergence, int locate, int sampling, int border, int reduction, float eps, "
+      "int coordinate_loss, float unit_x, float unit_y, float transition, "
+      "float coordinate_weight, float hhd_weight, bool with_grad) "
+      "-> (Tensor loss, Tensor coordinate_loss, Tensor hhd_loss, Tensor coords, "
+      "Tensor confidence, Tensor centers, Tensor windows, Tensor grad)");
   m.def("loss_backward(Tensor grad, Tensor factor, Tensor logits) -> Tensor");
   // In place; where the factor is 1, a GPU too finds out without touching the gradient.
   m.def("loss_backward_(Tensor(a!) grad, Tensor factor) -> ()");

@@ -26,7 +26,7 @@ from hhd_kernels.normalize import accumulator, log_softmax
 from hhd_kernels.option_names import HHDLossOptions, JointLossOptions, shows_options
 from hhd_kernels.options import CoordinateLoss
 from hhd_kernels.soft_argmax import confidence, expectation
-from hhd_kernels.teacher_targets import TeacherTargets
+from hhd_kernels.teacher_targets import TeacherMaps, TeacherTargets
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -172,12 +172,17 @@ class JointInputs(NamedTuple):
     """The checked inputs of one call."""
 
     logits: Tensor
-    targets: TeacherTargets
+    targets: TeacherTargets | TeacherMaps
     target_coords: Tensor | None
     weight: Tensor | None
     teacher_weight: Tensor | None
     hhd: HHDOptions
     joint: JointOptions
+
+    @property
+    def op(self) -> str:
+        """The op that takes them."""
+        return "joint_loss_from_maps" if isinstance(self.targets, TeacherMaps) else "joint_loss"
 
     @property
     def units(self) -> tuple[float, float]:
@@ -190,9 +195,14 @@ class JointInputs(NamedTuple):
     def arguments(self, grad_scale: Tensor | None) -> tuple[Any, ...]:
         """What the op takes between the logits and `with_grad`."""
         kind, _, *weights = self.joint
+        teacher: tuple[Any, ...]
+        if isinstance(self.targets, TeacherMaps):
+            maps, (rows, columns, normalize, _, _, _, floor) = self.targets
+            teacher = (maps, rows, columns, normalize, floor)
+        else:
+            teacher = self.targets.centers, self.targets.windows
         return (
-            self.targets.centers,
-            self.targets.windows,
+            *teacher,
             self.target_coords,
             self.weight,
             self.teacher_weight,
@@ -206,16 +216,22 @@ class JointInputs(NamedTuple):
 
 def joint_inputs(
     logits: Tensor,
-    targets: TeacherTargets,
+    targets: TeacherTargets | TeacherMaps,
     target_coords: Tensor | None,
     weight: Tensor | None,
     teacher_weight: Tensor | None,
     hhd: HHDOptions,
     joint: JointOptions,
 ) -> JointInputs:
-    """Check the tensors of `joint_loss`."""
-    check_pair(logits, targets)
-    targets = ordinary_targets(targets)
+    """Check the tensors of `joint_loss`; teacher maps, which share the windows' options, have been.
+
+    In eager mode one op makes the targets and takes them.
+    """
+    if isinstance(targets, TeacherMaps) and not _takes_maps(logits, targets.maps):
+        targets = targets.targets()
+    if isinstance(targets, TeacherTargets):
+        check_pair(logits, targets)
+        targets = ordinary_targets(targets)
     if target_coords is not None:
         checks.like("target_coords", target_coords, "student_logits", logits, 2)
         target_coords = checks.ordinary(target_coords)
@@ -228,13 +244,19 @@ def joint_inputs(
     return JointInputs(logits, targets, target_coords, weight, teacher_weight, hhd, joint)
 
 
+def _takes_maps(logits: Tensor, maps: Tensor) -> bool:
+    if not (backend.is_plain_eager(logits) and backend.is_plain_eager(maps)):
+        return False
+    return backend.resolve("teacher_targets", maps) != "reference"
+
+
 def joint_of(inputs: JointInputs) -> JointLoss:
     """`joint_loss` of checked inputs."""
     logits = inputs.logits
     ops = backend.ops("joint_loss", logits)
     if ops is None:
         return reference(inputs)
-    return JointLoss(*call(ops, "joint_loss", logits, *inputs.arguments(None)))
+    return JointLoss(*call(ops, inputs.op, logits, *inputs.arguments(None)))
 
 
 def joint_and_grad_of(inputs: JointInputs, grad_scale: Tensor | None) -> tuple[JointLoss, Tensor]:
@@ -246,13 +268,15 @@ def joint_and_grad_of(inputs: JointInputs, grad_scale: Tensor | None) -> tuple[J
     if ops is None:
         return _reference_and_grad(inputs._replace(logits=logits), grad_scale)
     arguments = (*inputs.arguments(grad_scale), True)
-    *terms, grad = backend.straight(ops, "joint_loss", logits, *arguments)
-    return JointLoss(*terms), grad
+    output = backend.straight(ops, inputs.op, logits, *arguments)
+    return JointLoss(*output[:5]), output[-1]
 
 
 def reference(inputs: JointInputs) -> JointLoss:
     """`joint_loss` in plain PyTorch."""
     logits, targets, target_coords, weight, teacher_weight, hhd, joint = inputs
+    if isinstance(targets, TeacherMaps):
+        targets = targets.targets()
     maps = logits.to(accumulator(logits))
     pair = Pair(maps, targets, weight if teacher_weight is None else teacher_weight, hhd)
     ones = torch.ones_like(pair.weight)
@@ -338,6 +362,10 @@ def _fake(
     hhd_weight: float,
     with_grad: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    return *_fake_results(logits), fake_gradient(logits, with_grad)
+
+
+def _fake_results(logits: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     shape, dtype = logits.shape[:2], accumulator(logits)
     return (
         logits.new_empty((), dtype=dtype),
@@ -345,6 +373,42 @@ def _fake(
         logits.new_empty((), dtype=dtype),
         logits.new_empty((*shape, 2), dtype=dtype),
         logits.new_empty(shape, dtype=dtype),
+    )
+
+
+@_library.fake("joint_loss_from_maps")
+def _from_maps_fake(
+    logits: Tensor,
+    heatmaps: Tensor,
+    window_h: int,
+    window_w: int,
+    teacher_normalize: int,
+    floor: float,
+    target_coords: Tensor | None,
+    weight: Tensor | None,
+    teacher_weight: Tensor | None,
+    grad_scale: Tensor | None,
+    beta: float,
+    normalize: int,
+    divergence: int,
+    locate: int,
+    sampling: int,
+    border: int,
+    reduction: int,
+    eps: float,
+    coordinate_loss: int,
+    unit_x: float,
+    unit_y: float,
+    transition: float,
+    coordinate_weight: float,
+    hhd_weight: float,
+    with_grad: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    shape, dtype = heatmaps.shape[:2], accumulator(heatmaps)
+    return (
+        *_fake_results(logits),
+        heatmaps.new_empty((*shape, 2), dtype=dtype),
+        heatmaps.new_empty((*shape, window_h, window_w), dtype=dtype),
         fake_gradient(logits, with_grad),
     )
 

@@ -18,8 +18,9 @@ def call(ops: Any, op: str, logits: Tensor, *arguments: Any) -> tuple[Tensor, ..
     keeps_grad = wants_grad and logits.dtype != torch.float16
     if wants_grad and backend.is_plain_eager(logits):
         return _EagerLoss.apply(logits, ops, op, arguments, keeps_grad)
-    *output, _ = backend.straight(ops, op, logits, *arguments, keeps_grad)
-    return tuple(output)
+    output = backend.straight(ops, op, logits, *arguments, keeps_grad)
+    _, _, output = _of_targets(op, arguments, output)
+    return output[:-1]
 
 
 class _EagerLoss(torch.autograd.Function):
@@ -37,7 +38,8 @@ class _EagerLoss(torch.autograd.Function):
     ) -> tuple[Tensor, ...]:
         # Not by way of that entry either.
         with torch._C._AutoDispatchBelowAutograd():
-            output: tuple[Tensor, ...] = getattr(ops, op)(logits, *arguments, keeps_grad)
+            output = getattr(ops, op)(logits, *arguments, keeps_grad)
+        op, arguments, output = _of_targets(op, arguments, output)
         ctx.ops, ctx.op = ops, op
         _save_inputs(ctx, op, logits, arguments)
         ctx.grad = output[-1] if keeps_grad else None
@@ -65,6 +67,19 @@ class _EagerLoss(torch.autograd.Function):
         return ctx.ops.loss_backward(grad, factor, logits), *nothing
 
 
+def _of_targets(
+    op: str, arguments: tuple[Any, ...], output: tuple[Tensor, ...]
+) -> tuple[str, tuple[Any, ...], tuple[Tensor, ...]]:
+    """A call of a loss op and its output, as if the targets had been there: for what comes later
+    they are enough, and the teacher's maps need not be kept."""
+    if op != "joint_loss_from_maps":
+        return op, arguments, output
+    *results, centers, windows, grad = output
+    return "joint_loss", (centers, windows, *arguments[TEACHER:]), (*results, grad)
+
+
+TEACHER = 5
+"""How many arguments of `joint_loss_from_maps` stand in the place of the targets."""
 GRAD_SCALE = {"hhd_loss": 3, "joint_loss": 5}
 """Where grad_scale stands among an op's arguments after the logits: the last that is a tensor."""
 

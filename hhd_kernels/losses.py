@@ -16,7 +16,13 @@ from hhd_kernels.joint_loss import (
     joint_of,
     joint_options,
 )
-from hhd_kernels.teacher_targets import TargetOptions, TeacherTargets, target_options, targets_of
+from hhd_kernels.teacher_targets import (
+    TargetOptions,
+    TeacherMaps,
+    TeacherTargets,
+    target_options,
+    targets_of,
+)
 
 # The imports above are the files of all ops.
 triton.register()
@@ -130,7 +136,9 @@ class _Distillation(_Made):
         checks.maps("teacher_maps", teacher_maps)
         return targets_of(teacher_maps, self._target)
 
-    def _targets_for(self, student: Tensor, teacher: Tensor | TeacherTargets) -> TeacherTargets:
+    def _checked(
+        self, student: Tensor, teacher: Tensor | TeacherTargets
+    ) -> TeacherTargets | TeacherMaps:
         if not isinstance(teacher, (Tensor, TeacherTargets)):
             raise TypeError(
                 f"teacher is a {type(teacher).__name__}; it takes maps as a torch.Tensor, or"
@@ -139,7 +147,7 @@ class _Distillation(_Made):
         if isinstance(teacher, Tensor):
             checks.maps("student_logits", student)
             checks.like("teacher", teacher, "student_logits", student, *student.shape[2:])
-            return targets_of(teacher, self._target)
+            return TeacherMaps(teacher, self._target)
         if teacher.windows.shape[2:] != self._target[:2]:
             raise ValueError(
                 f"teacher.windows has shape {list(teacher.windows.shape)};"
@@ -221,7 +229,9 @@ class HHDLoss(_Distillation):
 
         `weight` is per joint, [B, K]; it selects, see `hhd_kernels.hhd_loss`.
         """
-        targets = self._targets_for(student_logits, teacher)
+        targets = self._checked(student_logits, teacher)
+        if isinstance(targets, TeacherMaps):
+            targets = targets.targets()
         return loss_of(student_logits, targets, weight, self._hhd, float(self.weight))
 
 
@@ -333,7 +343,12 @@ class IntegralHHDLoss(_Distillation):
         weight: Tensor | None,
         teacher_weight: Tensor | None,
     ) -> JointInputs:
-        targets = self._targets_for(student, teacher)
         return joint_inputs(
-            student, targets, target_coords, weight, teacher_weight, self._hhd, self._joint
+            student,
+            self._checked(student, teacher),
+            target_coords,
+            weight,
+            teacher_weight,
+            self._hhd,
+            self._joint,
         )

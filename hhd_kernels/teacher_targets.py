@@ -29,6 +29,16 @@ class TargetOptions(NamedTuple):
     floor: float
 
 
+class TeacherMaps(NamedTuple):
+    """Teacher maps, and the targets that are to be made of them."""
+
+    maps: Tensor
+    options: TargetOptions
+
+    def targets(self) -> TeacherTargets:
+        return targets_of(self.maps, self.options)
+
+
 def target_options(
     window: int | tuple[int, int],
     normalize: str,

@@ -45,6 +45,7 @@ void teacher_targets(const View& maps, const View& centers, const View& windows,
       frame.gather(source, least, 1 / norm, cells.get(), args.window.width);
       write_center(centers, unit, j, center);
       write_window(windows, unit.b, unit.k + j, cells.get());
+      if (confidence.data == nullptr) continue;
       write(confidence, offset_of(confidence, unit.b, unit.k + j),
             sums.teacher_has_nan() ? static_cast<A>(__builtin_nan("")) : sums.max);
     }

@@ -86,6 +86,14 @@ class Cpu {
   void joint_loss(const torch::stable::Tensor& logits, LossViews views, LossArgs args,
                   const LossReduction& reduction) const;
 
+  // The targets are made where `views` has them.
+  void joint_loss_from_maps(const View& maps, const TargetsArgs& how,
+                            const torch::stable::Tensor& logits, const LossViews& views,
+                            const LossArgs& args, const LossReduction& reduction) const {
+    teacher_targets(maps, views.centers, views.windows, {}, how);
+    joint_loss(logits, views, args, reduction);
+  }
+
   void loss_backward(const View& grad, const View& factor, const View& out) const;
 
  private:

@@ -2,6 +2,7 @@
 // once and its gradient written once. hhd_loss is the same without coordinates.
 #include "gradient.cuh"
 #include "reduction.cuh"
+#include "teacher_targets.cuh"
 
 namespace hhd::cuda {
 namespace {
@@ -299,28 +300,8 @@ class JointLoss {
   const Source<T, kEveryday> map_;
 };
 
-// What comes before the joints: no joint is done, and each block finds the numbers of one term. A
-// weight view with data is summed; `given` has what else is known.
-HHD_KERNEL void HHD_LAUNCH_BOUNDS(kMaxThreads, kMinBlocks)
-    find_scalars(View weight, View teacher_weight, View grad_scale, Scalars given, LossSums sums,
-                 int64_t joints) {
-  Team<double> team(thread_index(), block_threads());
-  const Scratch scratch = sums.scratch();
-  const int term = static_cast<int>(block_index());
-  const View weights = term == 0 ? weight : teacher_weight;
-  double by = term == 0 ? given.denominator[0] : given.denominator[1];
-  if (weights.data != nullptr) by = sum_of(team, weights);
-  if (team.thread == 0) {
-    const double upstream = grad_scale.data != nullptr ? read<double>(grad_scale, 0) : 1;
-    const double scale = (term == 0 ? given.scale[0] : given.scale[1]) * upstream;
-    store(&scratch.scalars->denominator[term], by);
-    store(&scratch.scalars->scale[term], divide(scale, by));
-  }
-  if (term != 0) return;
-  for (int64_t n = team.thread; n <= batches_of(joints); n += team.threads) {
-    store(scratch.done + n, 0u);
-  }
-  if (joints == 0 && team.thread == 0) sums.write_losses(0, 0);
+HHD_KERNEL void HHD_LAUNCH_BOUNDS(kMaxThreads, kMinBlocks) find_scalars(LossStart start) {
+  start.run(block_index());
 }
 
 template <class T>
@@ -359,8 +340,8 @@ bool is_everyday(const Plan& plan, const LossViews& views, const LossArgs& args)
 }
 
 template <class T>
-void launch_joint_loss(const LossViews& views, const LossArgs& args, const LossSums& sums,
-                       Stream stream) {
+void launch_joint_loss_of(const LossViews& views, const LossArgs& args, const LossSums& sums,
+                          Stream stream) {
   using A = Accumulator<T>;
   const View* grad = views.grad.data != nullptr ? &views.grad : nullptr;
   const Plan plan =
@@ -375,24 +356,29 @@ void launch_joint_loss(const LossViews& views, const LossArgs& args, const LossS
          sums);
 }
 
+void launch_joint_loss(const LossViews& views, const LossArgs& args, const LossSums& sums,
+                       Stream stream) {
+  with_type(views.logits.dtype, [&](auto stored) {
+    launch_joint_loss_of<decltype(stored)>(views, args, sums, stream);
+  });
+}
+
 }  // namespace
 
 int64_t loss_scratch_bytes(int64_t joints) { return Scratch::bytes(joints); }
 
 void joint_loss(const LossViews& views, const LossArgs& args, const LossReduction& reduction,
                 Stream stream) {
-  const int64_t b = views.logits.size[0], joints = b * views.logits.size[1];
-  const bool official = reduction.kind == LossReduction::kOfficial;
-  const Scalars given{{static_cast<double>(joints), static_cast<double>(official ? b : joints)},
-                      {args.coordinate_scale, args.hhd_scale}};
-  const LossSums sums(reduction, joints, args.coordinate_scale, args.hhd_scale);
-  const View weight = official ? View{} : views.weight;
-  const View teacher_weight = official ? View{} : views.teacher_weight;
-  constexpr int kTerms = 2;
-  launch(find_scalars, kTerms, kMaxThreads, kScratchBytes, stream, weight, teacher_weight,
-         reduction.grad_scale, given, sums, joints);
-  with_type(views.logits.dtype,
-            [&](auto stored) { launch_joint_loss<decltype(stored)>(views, args, sums, stream); });
+  const LossStart start(views, args, reduction);
+  launch(find_scalars, start.blocks(), kMaxThreads, kScratchBytes, stream, start);
+  launch_joint_loss(views, args, start.sums(), stream);
+}
+
+void joint_loss_from_maps(const View& maps, const TargetsArgs& how, const LossViews& views,
+                          const LossArgs& args, const LossReduction& reduction, Stream stream) {
+  const LossStart start(views, args, reduction);
+  teacher_targets(maps, views.centers, views.windows, {}, how, start, stream);
+  launch_joint_loss(views, args, start.sums(), stream);
 }
 
 }  // namespace hhd::cuda

@@ -30,6 +30,7 @@ void crop(const View& maps, const View& centers, const View& out, const Window& 
 void crop_backward(const View& grad, const View& centers, const View& out, const Window& window,
                    Stream stream);
 
+// Null `confidence` data: not wanted.
 void teacher_targets(const View& maps, const View& centers, const View& windows,
                      const View& confidence, const TargetsArgs& args, Stream stream);
 
@@ -39,6 +40,11 @@ void teacher_targets(const View& maps, const View& centers, const View& windows,
 int64_t loss_scratch_bytes(int64_t joints);
 void joint_loss(const LossViews& views, const LossArgs& args, const LossReduction& reduction,
                 Stream stream);
+
+// The same after teacher_targets of `maps`, which writes the centres and windows in `views`; one
+// launch less than both.
+void joint_loss_from_maps(const View& maps, const TargetsArgs& how, const LossViews& views,
+                          const LossArgs& args, const LossReduction& reduction, Stream stream);
 
 // out = factor x grad, the factor one number on the device. `out` may be `grad` itself, which a
 // factor of 1 then leaves unread and unwritten.

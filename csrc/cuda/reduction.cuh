@@ -125,6 +125,7 @@ HHD_DEVICE void write_number(const View& v, double x) {
 // How the joints' terms become the losses, by the warps that have the joints.
 class LossSums {
  public:
+  LossSums() = default;
   // `weights`: of the two terms.
   LossSums(const LossReduction& reduction, int64_t joints, double coordinate_weight,
            double hhd_weight)
@@ -188,9 +189,63 @@ class LossSums {
     return {sums[0], sums[1]};
   }
 
-  LossReduction reduction_;
-  int64_t joints_;
-  double weights_[2];
+  LossReduction reduction_{};
+  int64_t joints_ = 0;
+  double weights_[2]{};
+};
+
+// What comes before a loss's joints: none of them is done, and a block a term finds its numbers.
+class LossStart {
+ public:
+  LossStart() = default;  // of no loss
+  LossStart(const LossViews& views, const LossArgs& args, const LossReduction& reduction)
+      : grad_scale_(reduction.grad_scale),
+        sums_(reduction, joints_of(views), args.coordinate_scale, args.hhd_scale),
+        joints_(joints_of(views)),
+        blocks_(2) {
+    const bool official = reduction.kind == LossReduction::kOfficial;
+    const int64_t b = views.logits.size[0];
+    given_ = {{static_cast<double>(joints_), static_cast<double>(official ? b : joints_)},
+              {args.coordinate_scale, args.hhd_scale}};
+    if (official) return;
+    weight_ = views.weight;
+    teacher_weight_ = views.teacher_weight;
+  }
+
+  int blocks() const { return blocks_; }
+  const LossSums& sums() const { return sums_; }
+
+  // By a whole block, whose shared memory nobody else uses.
+  HHD_DEVICE void run(int64_t term) const {
+    Team<double> team(thread_index(), block_threads());
+    const Scratch scratch = sums_.scratch();
+    const View& weights = term == 0 ? weight_ : teacher_weight_;
+    double by = term == 0 ? given_.denominator[0] : given_.denominator[1];
+    if (weights.data != nullptr) by = sum_of(team, weights);
+    if (team.thread == 0) {
+      const double upstream = grad_scale_.data != nullptr ? read<double>(grad_scale_, 0) : 1;
+      const double scale = (term == 0 ? given_.scale[0] : given_.scale[1]) * upstream;
+      store(&scratch.scalars->denominator[term], by);
+      store(&scratch.scalars->scale[term], divide(scale, by));
+    }
+    if (term != 0) return;
+    for (int64_t n = team.thread; n <= batches_of(joints_); n += team.threads) {
+      store(scratch.done + n, 0u);
+    }
+    if (joints_ == 0 && team.thread == 0) sums_.write_losses(0, 0);
+  }
+
+ private:
+  static int64_t joints_of(const LossViews& views) {
+    return views.logits.size[0] * views.logits.size[1];
+  }
+
+  View weight_{}, teacher_weight_{};  // summed where they have data
+  View grad_scale_{};
+  LossSums sums_;
+  int64_t joints_ = 0;
+  int blocks_ = 0;
+  Scalars given_{};  // what is known of them
 };
 
 }  // namespace hhd::cuda

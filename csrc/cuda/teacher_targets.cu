@@ -1,4 +1,6 @@
 // What distillation needs of a teacher map: its centre, the window there, its confidence.
+#include "teacher_targets.cuh"
+
 #include "held.cuh"
 #include "locate.cuh"
 
@@ -49,15 +51,18 @@ HHD_DEVICE void write_targets(const Team<Accumulator<T>>& team, const Source<T, 
   }
   if (team.thread != 0) return;
   write_point(targets.centers, joint.b, joint.k, center);
+  if (targets.confidence.data == nullptr) return;
   store(elements<A>(targets.confidence, offset_of(targets.confidence, joint.b, joint.k)),
         peak.has_nan ? kInfinity<A> - kInfinity<A> : peak.max);
 }
 
+// Three blocks an SM: what comes before a loss must not cost the maps registers.
 template <class T>
-HHD_KERNEL void HHD_LAUNCH_BOUNDS(kMaxThreads, kMinBlocks)
+HHD_KERNEL void HHD_LAUNCH_BOUNDS(kMaxThreads, sizeof(T) < 8 ? 3 : kMinBlocks)
     teacher_targets_kernel(Plan plan, View maps, Targets targets, Accumulator<T> eps,
-                           Accumulator<T> floor, Beta<Accumulator<T>> beta) {
+                           Accumulator<T> floor, Beta<Accumulator<T>> beta, LossStart start) {
   using A = Accumulator<T>;
+  if (block_index() >= plan.blocks) return start.run(block_index() - plan.blocks);
   const Block<T> block(plan, maps);
   block.stage(maps, plan.wide_in, narrow<T>(-kInfinity<A>));
   barrier();
@@ -89,8 +94,9 @@ HHD_KERNEL void HHD_LAUNCH_BOUNDS(kMaxThreads, kMinBlocks)
 template <class T>
 HHD_KERNEL void HHD_LAUNCH_BOUNDS(kHeldThreads, kHeldBlocks + 1)
     held_teacher_targets_kernel(Plan plan, View maps, Targets targets, Accumulator<T> eps,
-                                Accumulator<T> floor) {
+                                Accumulator<T> floor, LossStart start) {
   using A = Accumulator<T>;
+  if (block_index() >= plan.blocks) return start.run(block_index() - plan.blocks);
   const Block<T> block(plan, maps);
   Team<A> team(thread_index(), block_threads());
   const Joint joint = block.first();
@@ -111,23 +117,30 @@ HHD_KERNEL void HHD_LAUNCH_BOUNDS(kHeldThreads, kHeldBlocks + 1)
 }  // namespace
 
 void teacher_targets(const View& maps, const View& centers, const View& windows,
-                     const View& confidence, const TargetsArgs& args, Stream stream) {
+                     const View& confidence, const TargetsArgs& args, const LossStart& start,
+                     Stream stream) {
   const Targets targets{centers, windows, confidence, args.window, args.normalize};
   with_type(maps.dtype, [&](auto stored) {
     using T = decltype(stored);
     using A = Accumulator<T>;
     const Plan plan = plan_maps(maps, nullptr, sizeof(T));
+    const int64_t blocks = plan.blocks + start.blocks();
     const A eps = static_cast<A>(args.eps), floor = static_cast<A>(args.floor);
     if constexpr (!std::is_same_v<T, double>) {
       if (is_held(plan) && args.normalize == Normalize::kL1Positive &&
           args.window.sampling == Sampling::kNearest) {
-        return launch(held_teacher_targets_kernel<T>, plan.blocks, plan.threads, plan.shared_bytes,
-                      stream, plan, maps, targets, eps, floor);
+        return launch(held_teacher_targets_kernel<T>, blocks, plan.threads, plan.shared_bytes,
+                      stream, plan, maps, targets, eps, floor, start);
       }
     }
-    launch(teacher_targets_kernel<T>, plan.blocks, plan.threads, plan.shared_bytes, stream, plan,
-           maps, targets, eps, floor, Beta<A>::of(1));
+    launch(teacher_targets_kernel<T>, blocks, plan.threads, plan.shared_bytes, stream, plan, maps,
+           targets, eps, floor, Beta<A>::of(1), start);
   });
+}
+
+void teacher_targets(const View& maps, const View& centers, const View& windows,
+                     const View& confidence, const TargetsArgs& args, Stream stream) {
+  teacher_targets(maps, centers, windows, confidence, args, LossStart(), stream);
 }
 
 }  // namespace hhd::cuda

@@ -35,14 +35,26 @@ cuda::Stream Cuda::current_stream(int32_t device) {
   return stream;
 }
 
+// It goes back to torch's allocator before the kernels have run: in the order of the stream.
+Cuda::Tensor Cuda::scratch_for(const Tensor& logits, const LossViews& views) {
+  const int64_t joints = views.logits.size[0] * views.logits.size[1];
+  return torch::stable::new_empty(logits, {cuda::loss_scratch_bytes(joints)},
+                                  torch::headeronly::ScalarType::Byte);
+}
+
 void Cuda::joint_loss(const Tensor& logits, const LossViews& views, const LossArgs& args,
                       LossReduction reduction) const {
-  const int64_t joints = views.logits.size[0] * views.logits.size[1];
-  // It goes back to torch's allocator before the kernels have run: in the order of the stream.
-  const Tensor scratch = torch::stable::new_empty(logits, {cuda::loss_scratch_bytes(joints)},
-                                                  torch::headeronly::ScalarType::Byte);
+  const Tensor scratch = scratch_for(logits, views);
   reduction.scratch = scratch.mutable_data_ptr();
   launch([&] { cuda::joint_loss(views, args, reduction, stream_); });
+}
+
+void Cuda::joint_loss_from_maps(const View& maps, const TargetsArgs& how, const Tensor& logits,
+                                const LossViews& views, const LossArgs& args,
+                                LossReduction reduction) const {
+  const Tensor scratch = scratch_for(logits, views);
+  reduction.scratch = scratch.mutable_data_ptr();
+  launch([&] { cuda::joint_loss_from_maps(maps, how, views, args, reduction, stream_); });
 }
 
 }  // namespace hhd

@@ -77,6 +77,11 @@ class Cuda {
   void joint_loss(const Tensor& logits, const LossViews& views, const LossArgs& args,
                   LossReduction reduction) const;
 
+  // The targets are made where `views` has them.
+  void joint_loss_from_maps(const View& maps, const TargetsArgs& how, const Tensor& logits,
+                            const LossViews& views, const LossArgs& args,
+                            LossReduction reduction) const;
+
   void loss_backward(const View& grad, const View& factor, const View& out) const {
     launch([&] { cuda::loss_backward(grad, factor, out, stream_); });
   }
@@ -93,6 +98,9 @@ class Cuda {
   void check(const std::optional<Tensor>& t) const {
     if (t.has_value()) check(*t);
   }
+
+  // Of one call of a loss.
+  static Tensor scratch_for(const Tensor& logits, const LossViews& views);
 
   // Runs launchers; what they throw names the kernel, and here the op.
   template <class F>

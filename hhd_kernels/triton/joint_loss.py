@@ -4,6 +4,8 @@ One launch over the maps writes each joint's terms to their own place, a second 
 order. See hhd_kernels/joint_loss.py.
 """
 
+from typing import Any
+
 import torch
 import triton
 import triton.language as tl
@@ -25,6 +27,7 @@ from hhd_kernels.triton.maps import (
     open_map,
     softmax_of,
 )
+from hhd_kernels.triton.teacher_targets import teacher_targets
 from hhd_kernels.triton.window import axis_at, emptied
 
 NO_COORDINATES = tl.constexpr(int(CoordinateLoss.NONE))
@@ -403,6 +406,29 @@ def joint_loss(
         empty if confidence is None else confidence,
         grad,
     )
+
+
+def joint_loss_from_maps(
+    logits: Tensor,
+    heatmaps: Tensor,
+    window_h: int,
+    window_w: int,
+    teacher_normalize: int,
+    floor: float,
+    target_coords: Tensor | None,
+    weight: Tensor | None,
+    teacher_weight: Tensor | None,
+    grad_scale: Tensor | None,
+    *options: Any,
+) -> tuple[Tensor, ...]:
+    """`teacher_targets` and `joint_loss`; `options` are the latter's after its tensors."""
+    _, _, _, _, sampling, border, _, eps, *_ = options
+    centers, windows, _ = teacher_targets(
+        heatmaps, window_h, window_w, teacher_normalize, sampling, border, eps, floor
+    )
+    labels = (target_coords, weight, teacher_weight, grad_scale)
+    *results, grad = joint_loss(logits, centers, windows, *labels, *options)
+    return *results, centers, windows, grad
 
 
 def _divisor(

@@ -137,6 +137,16 @@ HHD_EXPORT const char* hhd_joint_loss(const hhd::LossViews* views, const hhd::Lo
   return attempt([&] { cuda::joint_loss(*views, *args, *reduction, nullptr); });
 }
 
+HHD_EXPORT const char* hhd_joint_loss_from_maps(const View* maps, const hhd::Window* window,
+                                                int64_t normalize, double eps, double floor,
+                                                const hhd::LossViews* views,
+                                                const hhd::LossArgs* args,
+                                                const cuda::LossReduction* reduction) {
+  const hhd::TargetsArgs how{*window, static_cast<hhd::Normalize>(normalize), eps, floor};
+  return attempt(
+      [&] { cuda::joint_loss_from_maps(*maps, how, *views, *args, *reduction, nullptr); });
+}
+
 HHD_EXPORT const char* hhd_loss_backward(const View* grad, const View* factor, const View* out) {
   return attempt([&] { cuda::loss_backward(*grad, *factor, *out, nullptr); });
 }

@@ -72,11 +72,20 @@ def bodies(
         hhd = (2.0, kind, divergence, locate, sampling, border, 0, 1e-6)
         return ops.joint_loss(*inputs, *joints, *hhd, 1, 2.0, 2.0, 1.0, 1.0, 1.0, True)
 
+    def loss_from_maps(sampling: int) -> Any:
+        joints = (setup.target_coords.double(), half, half + 1, number)
+        hhd = (2.0, SOFTMAX, KL, PEAK, sampling, MIRROR, 0, 1e-6)
+        teacher = (maps, 5, 4, L1_POSITIVE, 0.2)
+        coordinates = (1, 2.0, 2.0, 1.0, 1.0, 1.0)
+        return ops.joint_loss_from_maps(maps, *teacher, *joints, *hhd, *coordinates, True)
+
     return [
         partial(loss, SOFTMAX, KL, DEBIASED, BILINEAR, MIRROR, setup.weight + 1),
         partial(loss, SOFTMAX, KL, PEAK, 0, MIRROR, half + 1),  # a map in registers, if it may be
         partial(loss, L2, SSE, PUBLISHED, 0, MIRROR, half + 1),
         partial(loss, SOFTMAX, KL, PUBLISHED, 0, MIRROR, bfloat16),  # some joints do not distil
+        partial(loss_from_maps, 0),
+        partial(loss_from_maps, BILINEAR),
         partial(ops.soft_argmax, maps, 2.0, 0),
         partial(ops.soft_argmax, maps, 2.0, 5),
         partial(ops.soft_argmax_backward, centers, maps, 2.0, 0),

@@ -6,7 +6,7 @@ import ctypes
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -43,6 +43,44 @@ def _sum_type(maps: Tensor) -> torch.dtype:
 
 def _poisoned(like: Tensor, *shape: int, dtype: torch.dtype | None = None) -> Tensor:
     return like.new_full(shape, torch.nan, dtype=dtype or _sum_type(like))
+
+
+class _Form(NamedTuple):
+    """What the joint losses take after their tensors."""
+
+    beta: float
+    normalize: int
+    divergence: int
+    locate: int
+    sampling: int
+    border: int
+    reduction: int
+    eps: float
+    coordinate_loss: int
+    unit_x: float
+    unit_y: float
+    transition: float
+    coordinate_weight: float
+    hhd_weight: float
+    with_grad: bool
+
+    def window(self, rows: int, columns: int) -> Window:
+        return Window(rows, columns, self.sampling, self.border)
+
+    def args(self, window: Window) -> LossArgs:
+        return LossArgs(
+            window=window,
+            normalize=self.normalize,
+            divergence=self.divergence,
+            locate=self.locate,
+            beta=self.beta,
+            eps=self.eps,
+            coordinate_loss=self.coordinate_loss,
+            unit=(self.unit_x, self.unit_y),
+            transition=self.transition,
+            coordinate_scale=self.coordinate_weight,
+            hhd_scale=self.hhd_weight,
+        )
 
 
 class Ops:
@@ -185,49 +223,69 @@ class Ops:
         weight: Tensor | None,
         teacher_weight: Tensor | None,
         grad_scale: Tensor | None,
-        beta: float,
-        normalize: int,
-        divergence: int,
-        locate: int,
-        sampling: int,
-        border: int,
-        reduction: int,
-        eps: float,
-        coordinate_loss: int,
-        unit_x: float,
-        unit_y: float,
-        transition: float,
-        coordinate_weight: float,
-        hhd_weight: float,
-        with_grad: bool,
+        *options: Any,
     ) -> tuple[Tensor, ...]:
+        form = _Form(*options)
+        inputs = {"logits": logits, "centers": centers, "windows": windows}
+        labels = (target_coords, weight, teacher_weight)
+        window = form.window(*windows.shape[2:])
+        return self._joint(inputs, {}, window, labels, grad_scale, form)
+
+    def joint_loss_from_maps(
+        self,
+        logits: Tensor,
+        heatmaps: Tensor,
+        rows: int,
+        columns: int,
+        teacher_normalize: int,
+        floor: float,
+        target_coords: Tensor | None,
+        weight: Tensor | None,
+        teacher_weight: Tensor | None,
+        grad_scale: Tensor | None,
+        *options: Any,
+    ) -> tuple[Tensor, ...]:
+        form = _Form(*options)
+        window = form.window(rows, columns)
+        targets = {
+            "centers": _poisoned(heatmaps, *heatmaps.shape[:2], 2),
+            "windows": _poisoned(heatmaps, *heatmaps.shape[:2], rows, columns),
+        }
+        labels = (target_coords, weight, teacher_weight)
+        how = (heatmaps, window, teacher_normalize, form.eps, floor)
+        *found, grad = self._joint(
+            {"logits": logits}, targets, window, labels, grad_scale, form, how
+        )
+        return *found, *targets.values(), grad
+
+    def _joint(
+        self,
+        inputs: dict[str, Tensor],
+        targets: dict[str, Tensor],
+        window: Window,
+        labels: tuple[Tensor | None, ...],
+        grad_scale: Tensor | None,
+        form: "_Form",
+        how: tuple[Any, ...] | None = None,
+    ) -> tuple[Tensor, ...]:
+        """`targets` are outputs, where `how` has the teacher's maps and what is made of them."""
+        logits = inputs["logits"]
+        target_coords, weight, teacher_weight = labels
         optional = {
-            "target_coords": None if coordinate_loss == NO_COORDINATE_LOSS else target_coords,
+            "target_coords": target_coords if form.coordinate_loss else None,
             "weight": weight,
             "teacher_weight": weight if teacher_weight is None else teacher_weight,
         }
-        inputs = {"logits": logits, "centers": centers, "windows": windows}
         inputs |= {name: tensor for name, tensor in optional.items() if tensor is not None}
-        args = LossArgs(
-            window=Window(*windows.shape[2:], sampling, border),
-            normalize=normalize,
-            divergence=divergence,
-            locate=locate,
-            beta=beta,
-            eps=eps,
-            coordinate_loss=coordinate_loss,
-            unit=(unit_x, unit_y),
-            transition=transition,
-            coordinate_scale=coordinate_weight,
-            hhd_scale=hhd_weight,
-        )
-        coords = {
+        out = targets | {
             "coords": _poisoned(logits, *logits.shape[:2], 2),
             "confidence": _poisoned(logits, *logits.shape[:2]),
         }
         numbers = ["loss", "coordinate_loss", "hhd_loss"]
-        out = self._loss(inputs, coords, args, reduction, grad_scale, with_grad, numbers)
-        return tuple(out[name] for name in (*numbers, "coords", "confidence", "grad"))
+        found = self._loss(
+            inputs, out, form.args(window), form.reduction, grad_scale, form.with_grad, numbers, how
+        )
+        return tuple(found[name] for name in (*numbers, "coords", "confidence", "grad"))
 
     def _loss(
         self,
@@ -238,6 +296,7 @@ class Ops:
         grad_scale: Tensor | None,
         with_grad: bool,
         numbers: list[str],
+        targets: tuple[Any, ...] | None = None,
     ) -> dict[str, Tensor]:
         logits = inputs["logits"]
         joints = logits.shape[:2]
@@ -257,7 +316,14 @@ class Ops:
             inputs = inputs | {"grad_scale": grad_scale}
             how.grad_scale = view_of(grad_scale)
         structures = [ctypes.byref(s) for s in (LossViews(**given), args, how)]
-        self._call("joint_loss", inputs, maps | losses | scratch, *structures)
+        written = maps | losses | scratch
+        if targets is None:
+            self._call("joint_loss", inputs, written, *structures)
+        else:
+            heatmaps, *made = targets
+            before = [ctypes.byref(view_of(heatmaps)), *map(_number, made)]
+            inputs = inputs | {"heatmaps": heatmaps}
+            self._call("joint_loss_from_maps", inputs, written, *before, *structures)
         return maps | losses | {"grad": grad}
 
     def loss_backward(self, grad: Tensor, factor: Tensor, logits: Tensor) -> Tensor:

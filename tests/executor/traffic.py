@@ -23,7 +23,8 @@ MAPS = ("logits", "heatmaps", "grad", "out")
 class Op(NamedTuple):
     """A call, what it may move in map tensors, and its launches.
 
-    A loss has two: sums over the weights, and the maps with the sums over the joints.
+    A loss has two: sums over the weights, which teacher maps have beside them, and the maps with
+    the sums over the joints.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Sample(NamedTuple):
     """What the ops are called with."""
 
     logits: Tensor
+    teacher: Tensor
     targets: tuple[Tensor, Tensor]
     """Centres and windows."""
     goal: Tensor
@@ -71,6 +73,13 @@ def _loss(coordinates: bool, with_grad: bool, form: tuple[int, int, int] = (3, 1
     return call
 
 
+def _from_maps(ops: Ops, s: Sample) -> object:
+    teacher = (s.teacher, *WINDOW, 4, 0.0)
+    hhd = (10.0, 3, 1, 0, 0, 0, 0, 1e-6)
+    inputs = (s.logits, *teacher, s.goal, s.weight, None, None)
+    return ops.joint_loss_from_maps(*inputs, *hhd, 1, 2.0, 2.0, 1.0, 1.0, 1.0, True)
+
+
 OPS = [
     Op(
         "teacher targets",
@@ -97,6 +106,7 @@ OPS = [
     Op("joint loss and gradient", 2, 2, _loss(True, True)),
     Op("the same, debiased", 2, 2, _loss(True, True, (3, 1, 2))),
     Op("the same, published", 2, 2, _loss(True, True, (2, 0, 1))),
+    Op("the same, from maps", 3, 2, _from_maps),
     Op("kept gradient x 1", 0, 1, lambda ops, s: ops.loss_backward_(s.logits, s.number)),
     Op("gradient x factor", 2, 1, lambda ops, s: ops.loss_backward(s.logits, s.number, s.logits)),
 ]
@@ -119,7 +129,8 @@ def sample(dtype: torch.dtype, layout: str, shape: tuple[int, ...]) -> Sample:
     b, k, h, w = shape
     middle = torch.tensor([w, h]).div(2).expand(b, k, 2).contiguous()
     windows = torch.rand(b, k, *WINDOW) / math.prod(WINDOW)
-    return Sample(maps, (middle, windows), middle + 1, torch.ones(b, k), torch.ones(()))
+    teacher, weight, number = maps.flip(0, 1), torch.ones(b, k), torch.ones(())
+    return Sample(maps, teacher, (middle, windows), middle + 1, weight, number)
 
 
 def rows(library: Library) -> Iterator[Row]:

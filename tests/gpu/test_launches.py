@@ -1,4 +1,7 @@
-"""How many kernels an op starts: one over the maps, and the losses' sums over the weights."""
+"""How many kernels an op starts: one over the maps, and the losses' sums over the weights.
+
+CUDA finds those sums in the launch that makes live teacher maps' targets.
+"""
 
 import pytest
 import torch
@@ -11,6 +14,8 @@ from kernels.samples import loss_setup
 SETUP = loss_setup(2, (3, 17, 64, 48))
 X, TARGETS = SETUP.logits, targets_of(SETUP)
 COORDS = SETUP.target_coords
+TEACHER = X.abs()
+INTEGRAL = hk.IntegralHHDLoss()
 AT_MOST: dict[str, tuple[int, Run]] = {
     "teacher_targets": (1, lambda: hk.teacher_targets(X)),
     "locate_teacher": (1, lambda: [hk.locate_teacher(X)]),
@@ -22,6 +27,10 @@ AT_MOST: dict[str, tuple[int, Run]] = {
     "joint_loss_and_grad": (
         2,
         lambda: [hk.joint_loss_and_grad(X, TARGETS, COORDS, SETUP.weight)[1]],
+    ),
+    "joint_loss_and_grad from maps": (
+        2,
+        lambda: [INTEGRAL.loss_and_grad(X, TEACHER, COORDS, SETUP.weight)[1]],
     ),
 }
 

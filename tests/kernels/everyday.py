@@ -130,6 +130,25 @@ def unweighted_and_scaled(backend: str) -> None:
     assert whole.abs().max() > 0
 
 
+def taught_by_maps(backend: str) -> None:
+    """Maps in the place of their targets, with weights of the coordinates and others."""
+    for shape, layout in (((2, 17, 16, 24), "contiguous"), ((1, 9, 10, 7), "channels_last")):
+        setup = loss_setup(17, shape, layout=layout)
+        maps = tensor(abs(random_maps(18, shape, "peaked")), layout=layout)
+        assert setup.weight is not None
+        labels = (setup.target_coords, setup.weight, setup.weight.flip(0, 1) + 0.5)
+        for reduction in ("mean", "official"):
+            loss = hk.IntegralHHDLoss(reduction=reduction)
+            scale = torch.tensor(0.25)
+            found, grad = loss.loss_and_grad(setup.logits, maps, *labels, grad_scale=scale)
+            known, wanted = loss.loss_and_grad(
+                setup.logits, loss.targets(maps), *labels, grad_scale=scale
+            )
+            torch.testing.assert_close(grad, wanted, rtol=1e-6, atol=0)
+            for one, other in zip(found, known, strict=True):
+                torch.testing.assert_close(one, other, rtol=1e-6, atol=0)
+
+
 def scaled_by_one(backend: str) -> None:
     """A gradient times 1 in another tensor: every element is written there."""
     grad = tensor(random_maps(16, (1, 2, 9, 8)))
@@ -159,6 +178,7 @@ CASES: dict[str, Callable[[str], None]] = {
         wide_blur,
         far_apart,
         unweighted_and_scaled,
+        taught_by_maps,
         scaled_by_one,
         nan_of_weight_zero,
     )

@@ -55,6 +55,20 @@ def forward_calls() -> dict[str, tuple[str, tuple[Any, ...]]]:
     return calls
 
 
+def calls_without_derivative() -> dict[str, tuple[str, tuple[Any, ...]]]:
+    """Ops that are called below autograd alone."""
+    s = SETUP
+    teacher, labels = (s.logits.abs(), 3, 4, 4, 0.2), (s.target_coords, s.weight, None, None)
+    form = (10.0, 3, 1, 0, 0, 0, 0, 1e-6, 1, 2.0, 2.0, 1.0, 1.0, 1.0)
+    return {
+        f"joint_loss_from_maps {with_grad}": (
+            "joint_loss_from_maps",
+            (s.logits, *teacher, *labels, *form, with_grad),
+        )
+        for with_grad in (False, True)
+    }
+
+
 def backward_calls() -> dict[str, tuple[str, tuple[Any, ...]]]:
     s = SETUP
     return {
@@ -78,6 +92,11 @@ def test_forward(name: str) -> None:
     check(op, (logits, *arguments[1:]))
 
 
+@pytest.mark.parametrize("name", sorted(calls_without_derivative()))
+def test_without_derivative(name: str) -> None:
+    check(*calls_without_derivative()[name])
+
+
 @pytest.mark.parametrize("name", sorted(backward_calls()))
 def test_backward(name: str) -> None:
     check(*backward_calls()[name])
@@ -93,7 +112,8 @@ def test_dtypes_and_layouts(dtype: torch.dtype, layout: torch.memory_format) -> 
 
 
 def test_every_op_is_checked() -> None:
-    checked = {op for op, _ in (forward_calls() | backward_calls()).values()}
+    calls = forward_calls() | calls_without_derivative() | backward_calls()
+    checked = {op for op, _ in calls.values()}
     registered = {
         name.split("::")[1].split(".")[0]
         for name in torch._C._dispatch_get_all_op_names()
