@@ -41,6 +41,9 @@ def differentiable(setup: Setup) -> dict[str, Call]:
     calls["joint_loss"] = lambda x: (
         hk.joint_loss(x, targets, setup.target_coords, setup.weight).loss
     )
+    calls["joint loss from maps"] = lambda x: (
+        hk.IntegralHHDLoss()(x, x.detach().relu(), setup.target_coords, setup.weight).loss
+    )
     return calls
 
 
