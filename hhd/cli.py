@@ -12,6 +12,7 @@ from contextlib import redirect_stdout
 from importlib import import_module
 from pathlib import Path
 
+from hhd import memory
 from hhd.extras import missing_extra_message
 from hhd.text import meant, one_line
 
@@ -45,6 +46,8 @@ COMMANDS = (
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit status. What the user can mend is one line on stderr."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    if arguments is None:
+        memory.keep_freed_memory()
     if QUIET in words:
         with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
             return main([word for word in words if word != QUIET])

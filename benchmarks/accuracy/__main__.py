@@ -23,6 +23,7 @@ from benchmarks.accuracy.rows import HERE, STAGES
 from benchmarks.accuracy.run import perform
 from benchmarks.accuracy.ship import ship
 from benchmarks.accuracy.split import make_split
+from hhd.memory import keep_freed_memory
 from hhd.train.ownership import Stop, Terminated
 
 GRACE = 20
@@ -85,6 +86,7 @@ def main(arguments: list[str]) -> int:
     options = parse(arguments)
     place = Place(*(path.resolve() for path in (options.data, options.work, options.results)))
     if options.row:
+        keep_freed_memory()
         with Stop() as stop:
             try:
                 row = row_named(options.stages[0], options.row)

@@ -128,12 +128,12 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> joint
     double coordinate_weight, double hhd_weight, bool with_grad) {
   const Device device("joint_loss_from_maps", logits, heatmaps, target_coords, weight,
                       teacher_weight, grad_scale);
-  const Tensor grad = gradient_for(device, logits, with_grad);
   const View maps = view_of_maps(heatmaps, "heatmaps");
   const Window window = window_of(window_h, window_w, sampling, border);
   const ScalarType dtype = accumulation_type(heatmaps);
   Tensor centers = empty_of(heatmaps, {maps.size[0], maps.size[1], 2}, dtype);
   Tensor windows = empty_of(heatmaps, {maps.size[0], maps.size[1], window_h, window_w}, dtype);
+  const Tensor grad = gradient_for(device, logits, with_grad);
   LossViews views = views_of(logits, centers, windows, grad, with_grad);
   const LossArgs args{window,
                       static_cast<Normalize>(normalize),
