@@ -18,9 +18,10 @@ def keep_freed_memory() -> bool:
     """Have glibc keep what this process frees, up to a gigabyte a block; whether it does from now.
 
     On its own it gives large blocks back to the system, so that a network on a CPU gets each of its
-    tensors in new pages, which the system has to clear: a third to two thirds of the time of a step
-    or of a batch. For a process of one's own, since it stays as large as it ever was. Nothing happens
-    where the environment has said how (``MALLOC_...``, ``GLIBC_TUNABLES``), and without glibc.
+    tensors in new pages, which the system has to clear: a quarter to a half of the time of a step
+    or of a batch. For a process of one's own, since it stays as large as it ever was. Nothing
+    happens where the environment has said how (``MALLOC_...``, ``GLIBC_TUNABLES``), and without
+    glibc.
     """
     chosen = any(name in os.environ for name in CHOICES)
     if chosen or "glibc.malloc" in os.environ.get("GLIBC_TUNABLES", "") or sys.platform != "linux":
