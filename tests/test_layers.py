@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 # The lowest first; what is not named here stands with its folder or, in hhd/, above training.
 FLOORS = (
     ("hhd_kernels",),
-    ("hhd.text",),
+    ("hhd.memory", "hhd.text"),
     ("hhd.checks", "hhd.extras", "hhd.console"),
     ("hhd.progress",),
     ("hhd.files",),
