@@ -134,6 +134,8 @@ def _values(found: Results, plots_at: str) -> dict[str, Any]:
         "screening": _screening(found),
         "published": _published(found),
         "teachers": _teachers(found),
+        "msra": _numbers(found["heatmap, msra"], "as trained"),
+        "dark": _numbers(found["heatmap"], "as trained"),
         "deleted": _deleted(found),
         "others": OTHERS,
         "frozen": "; ".join(f"{name}: {value}" for name, value in frozen()["teacher"].items()),
