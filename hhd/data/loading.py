@@ -13,6 +13,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from hhd.data.dataset import CropDataset
+from hhd.memory import release_freed_memory
 
 # Data set and index in it.
 Index = tuple[int, int]
@@ -133,6 +134,8 @@ def make_loader(
 ) -> DataLoader[Any]:
     """A loader over a run's ``batches`` or, given a batch size, over the data once, in order."""
     use_one_thread()
+    if workers:
+        release_freed_memory()
     # A generator of its own: a loader must not draw from the stream that a checkpoint restores.
     generator = torch.Generator()
     options: dict[str, Any] = {

@@ -6,8 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from hhd import memory
+from hhd.data import loading
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="glibc's malloc")
 KEEP = "from hhd.memory import keep_freed_memory\nassert keep_freed_memory() is {}"
@@ -46,11 +48,40 @@ def test_what_the_environment_says_stays(name: str) -> None:
     run(KEEP.format(False), **{name: value})
 
 
+def test_what_is_kept_can_be_released() -> None:
+    script = """
+import torch
+from hhd.memory import keep_freed_memory, release_freed_memory
+def size():  # MiB
+    return int(open("/proc/self/statm").read().split()[1]) >> 8
+keep_freed_memory()
+before = size()
+torch.ones(100 << 18).sum()
+kept = size() - before
+release_freed_memory()
+print(kept, size() - before)
+"""
+    kept, left = map(int, run(script).split())
+    assert kept > 90
+    assert left < 30
+
+
+def test_workers_begin_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+    monkeypatch.setattr(loading, "release_freed_memory", lambda: calls.append("released"))
+    data = torch.utils.data.TensorDataset(torch.zeros(4))
+    loading.make_loader(data, 2, 0)
+    assert calls == []
+    loading.make_loader(data, 2, 1)
+    assert calls == ["released"]
+
+
 def test_without_mallopt_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in (*memory.CHOICES, "GLIBC_TUNABLES"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(memory.ctypes, "CDLL", lambda name: object())
     assert not memory.keep_freed_memory()
+    memory.release_freed_memory()
 
 
 @pytest.mark.parametrize("words", [["-c", "{}"], ["-m", "hhd"]])
