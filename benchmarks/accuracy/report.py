@@ -76,6 +76,7 @@ FURTHER = (
     ("debiased - windowed KL", "final debiased", "final kl"),
     ("maps - coordinates, all labels", "b, heavy's maps", "b, heavy's coordinates"),
     ("maps - coordinates, 10 %", "10 % labels, heavy's maps", "10 % labels, heavy's coordinates"),
+    ("our larger teacher - labels alone, 10 %", "10 % labels, ours", "10 % labels, none"),
     ("its own maps - labels alone, 10 %", "10 % labels, itself", "10 % labels, none"),
 )
 OTHERS = """\
