@@ -86,8 +86,18 @@ class Kernels(calls.Kernels):
         strides: Strides | None = None,
         reduction: str = "official",
         grad_scale: Array | None = None,
+        teacher: tuple[Array, str, float] | None = None,
     ) -> Losses:
+        """`teacher`: maps, their normalisation and floor, by which the inputs' targets are made."""
         views, given, outputs = loss_arrays(inputs, with_grad, with_coords, strides)
+        op, before = "joint_loss", []
+        if teacher is not None:
+            maps, kind, floor = teacher
+            op = "joint_loss_from_maps"
+            before = [maps, args.window, calls.KINDS.index(kind), args.eps, floor]
+            targets = {"centers": inputs.centers, "windows": inputs.windows}
+            given = [maps, *(a for a in given if all(a is not t for t in targets.values()))]
+            outputs |= targets
         del outputs["coordinate_terms"], outputs["hhd_terms"]
         joints = inputs.centers.stored.shape[0] * inputs.centers.stored.shape[1]
         # In units of 8 bytes; 16-byte aligned as numpy's memory is.
@@ -104,7 +114,7 @@ class Kernels(calls.Kernels):
             how.grad_scale = grad_scale.view
             given.append(grad_scale)
         results = self._run(
-            "joint_loss", 0, given, list(outputs.values()), [views, args, how], [scratch]
+            op, 0, given, list(outputs.values()), [*before, views, args, how], [scratch]
         )
         found: dict[str, Any] = dict(zip(outputs, results, strict=True))
         numbers = [

@@ -1,13 +1,16 @@
 """The loss's launcher against the oracle, at one setting and for one choice of options."""
 
+from typing import Any
+
 import numpy as np
 
 from executor.calls import REDUCTIONS, Kernels
 from sanitize import cases
+from sanitize.calls import SAMPLINGS
 from sanitize.cases import Setting
 from sanitize.losses import COORDINATE_WEIGHT, HHD_WEIGHT, Form, expectation, setup
 from sanitize.memory import LAYOUTS, Array, accumulate
-from sanitize.ops import check
+from sanitize.ops import EPS, check
 
 
 def in_place(kernels: Kernels, at: Setting) -> None:
@@ -17,6 +20,20 @@ def in_place(kernels: Kernels, at: Setting) -> None:
     for factor in (1.0, -0.5):
         before = x.values()
         check("in place", kernels.scale_in_place(x, factor), factor * before, at.dtype)
+
+
+def from_maps(kernels: Kernels, at: Setting) -> None:
+    """A teacher's maps in the place of its targets: all is as with these."""
+    inputs, args, _ = setup(at, ("kl", "softmax", "peak", at.pick("sampling", SAMPLINGS), "mirror"))
+    maps, acc = at.maps(cases.maps(at)), accumulate(at.dtype)
+    teacher = (maps, "l1_positive", at.pick("floor", [0.0, 0.2]))
+    centers, windows, _ = kernels.teacher_targets(maps, args.window, teacher[1], EPS, teacher[2])
+    inputs = inputs._replace(centers=Array.of(centers, acc), windows=Array.of(windows, acc))
+    how: dict[str, Any] = {"strides": at.output, "reduction": at.pick("reduction", REDUCTIONS)}
+    known = kernels.joint_loss(inputs, args, **how)
+    found = kernels.joint_loss(inputs, args, **how, teacher=teacher)
+    for name, one, other in zip(known._fields, found, known, strict=True):
+        check(f"{name} from maps", np.asarray(one), np.asarray(other), acc)
 
 
 def joint_loss(kernels: Kernels, at: Setting, form: Form) -> None:

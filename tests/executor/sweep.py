@@ -16,7 +16,7 @@ import numpy as np
 import oracle
 from executor.calls import Kernels
 from executor.library import ExecutorError
-from executor.losses import in_place, joint_loss
+from executor.losses import from_maps, in_place, joint_loss
 from sanitize import cases, ops
 from sanitize.calls import BORDERS
 from sanitize.hostile import hostile
@@ -34,6 +34,7 @@ SWEEPS: list[tuple[Callable[..., None], int]] = [
     (ops.teacher_targets, 40),
     (ops.scale, 20),
     (in_place, 20),
+    (from_maps, 20),
     (hostile, 40),
 ]
 

@@ -109,6 +109,16 @@ def check_joint_loss(backend: str, dtype: torch.dtype, layout: str) -> None:
     )
 
 
+def check_joint_loss_from_maps(backend: str, dtype: torch.dtype, layout: str) -> None:
+    """As from the targets, which have a check of their own."""
+    s, loss = setup(dtype, layout), hk.IntegralHHDLoss()
+    teacher, labels = maps(dtype, layout), (s.target_coords, s.weight)
+    found, grad = loss.loss_and_grad(s.logits, teacher, *labels)
+    known, expected = loss.loss_and_grad(s.logits, loss.targets(teacher), *labels)
+    for one, other in zip((*found, grad), (*known, expected), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-6, atol=0)
+
+
 def check_loss_backward(backend: str, dtype: torch.dtype, layout: str) -> None:
     """An upstream factor other than 1; a power of two, so that it rounds nothing more."""
     s = setup(dtype, layout)
@@ -134,6 +144,7 @@ CHECKS: dict[str, tuple[Callable[[str, torch.dtype, str], None], tuple[str, ...]
     "teacher_targets": (check_teacher_targets, ("teacher_targets",)),
     "hhd_loss": (check_hhd_loss, ("hhd_loss",)),
     "joint_loss": (check_joint_loss, ("joint_loss",)),
+    "joint_loss_from_maps": (check_joint_loss_from_maps, ("joint_loss_from_maps",)),
     "loss_backward": (check_loss_backward, ("loss_backward", "loss_backward_")),
 }
 

@@ -78,6 +78,9 @@ def calls() -> Iterator[tuple[str, tuple[Any, ...]]]:
                 target, own_weight = (POINTS, WEIGHT) if kind else (None, weight)
                 joint = (maps(), POINTS, WINDOWS, target, weight, own_weight, scale)
                 yield "joint_loss", (*joint, *form, *coordinate)
+    labels, form = (POINTS, WEIGHT, None, None), (2.0, 3, 1, 0, 0, 0, 0, 1e-6)
+    coordinate = (1, 2.0, 2.0, 1.0, 1.0, 1.0, True)
+    yield "joint_loss_from_maps", (maps(), maps(), 7, 8, 4, 0.2, *labels, *form, *coordinate)
 
 
 def main() -> None:

@@ -4,17 +4,22 @@ import pytest
 import torch
 
 import hhd_kernels as hk
-from kernels.test_contract_opcheck import backward_calls, forward_calls
+from kernels.test_contract_opcheck import (
+    backward_calls,
+    calls_without_derivative,
+    forward_calls,
+)
 
+OTHERS = backward_calls() | calls_without_derivative()
 CALLS = [
     *(("forward", name) for name in sorted(forward_calls())),
-    *(("backward", name) for name in sorted(backward_calls())),
+    *(("other", name) for name in sorted(OTHERS)),
 ]
 
 
 @pytest.mark.parametrize(("kind", "name"), CALLS)
 def test_opcheck(backend: str, kind: str, name: str) -> None:
-    op, arguments = (forward_calls() if kind == "forward" else backward_calls())[name]
+    op, arguments = (forward_calls() if kind == "forward" else OTHERS)[name]
     if kind == "forward":
         arguments = (arguments[0].clone().requires_grad_(), *arguments[1:])
     # Dynamic shapes would compile a kernel for each, with which the interpreter has no business.
@@ -25,7 +30,7 @@ def test_opcheck(backend: str, kind: str, name: str) -> None:
 
 
 def test_every_op_is_of_the_family() -> None:
-    checked = {op for op, _ in (forward_calls() | backward_calls()).values()}
+    checked = {op for op, _ in (forward_calls() | OTHERS).values()}
     registered = {
         name.split("::")[1].split(".")[0]
         for name in torch._C._dispatch_get_all_op_names()
