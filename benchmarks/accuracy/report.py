@@ -135,6 +135,7 @@ def _values(found: Results, plots_at: str) -> dict[str, Any]:
         "screening": _screening(found),
         "published": _published(found),
         "teachers": _teachers(found),
+        "forgiving": _numbers(found["kl, default start, beta 1"], "as trained"),
         "msra": _numbers(found["heatmap, msra"], "as trained"),
         "dark": _numbers(found["heatmap"], "as trained"),
         "deleted": _deleted(found),
