@@ -33,7 +33,7 @@ from hhd.data.skeleton import load_skeleton
 from hhd.models import build_model
 from hhd.models.files import ModelCard, save_model
 from hhd.teach.networks import open_teacher
-from hhd.teach.views import Looking
+from hhd.teach.viewer import Looking
 from hhd.teaching.persons import teach_persons
 from hhd.train.clock import LAPS, Clock
 from hhd.train.data import train_persons
@@ -236,7 +236,7 @@ def teach(network: Path, recipe: Recipe, targets: Path) -> None:
     began = perf_counter()
     (persons,) = train_persons(recipe, skeleton, QUIET)
     teach_persons(
-        open_teacher(network, skeleton, CPU.device), persons, skeleton, Looking(flip=False),
+        [open_teacher(network, skeleton, CPU.device)], persons, skeleton, Looking(flip=False),
         targets, CPU, patch=19, floor=0.0, batch_size=16, console=QUIET, stop=Stop(),
     )  # fmt: skip
     rate = len(persons) / (perf_counter() - began)

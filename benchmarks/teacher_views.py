@@ -20,7 +20,8 @@ from hhd.data.read import picture_folder, read_annotations
 from hhd.data.skeleton import load_skeleton
 from hhd.evaluation.pck import pck
 from hhd.teach.networks import TeacherNetwork, open_teacher
-from hhd.teach.views import Looking, look_many
+from hhd.teach.viewer import Looking
+from hhd.teach.views import look_many
 
 VIEWS = {
     "plain": Looking(flip=False),
@@ -33,11 +34,11 @@ VIEWS = {
 
 
 def places(
-    network: TeacherNetwork, persons: list[Person], looking: Looking, refine: str
+    networks: list[TeacherNetwork], persons: list[Person], looking: Looking, refine: str
 ) -> np.ndarray:
     """Joints [N, K, 2] in picture pixels."""
     found = []
-    for maps, to_cells in look_many(network, persons, looking):
+    for maps, to_cells in look_many(networks, persons, looking):
         peaks = hk.locate_teacher(maps[None], refine=refine)[0].double().cpu().numpy()
         found.append(transform_points(peaks, invert(to_cells)))
     return np.stack(found)
@@ -45,7 +46,9 @@ def places(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("teacher", type=Path, help="teacher card, or a network that needs none")
+    parser.add_argument(
+        "teacher", nargs="+", help="teacher cards, or networks that need none: their mean"
+    )
     parser.add_argument("--annotations", type=Path, required=True)
     parser.add_argument("--images", type=Path)
     parser.add_argument("--skeleton", default="lsp14")
@@ -55,12 +58,12 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     skeleton = load_skeleton(options.skeleton)
-    network = open_teacher(options.teacher, skeleton)
+    networks = [open_teacher(name, skeleton) for name in options.teacher]
     folder = picture_folder(options.annotations, options.images)
     persons = read_annotations(options.annotations, folder, skeleton).require()
     for name in options.views:
         start = time.process_time()
-        coords = places(network, persons, VIEWS[name], options.refine)
+        coords = places(networks, persons, VIEWS[name], options.refine)
         rate = len(persons) / (time.process_time() - start)
         report = pck(coords, persons, skeleton)
         print(

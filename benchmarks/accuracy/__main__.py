@@ -1,9 +1,10 @@
 """`python -m benchmarks.accuracy STAGE... --data D --work W`: what is left of the study's stages.
 
 Each run is a process of its own; a run that was stopped goes on where it was, and one that has its
-JSON in the results is done. `split` writes the annotation files, `freeze` chooses from the
-screening's results, `ship` makes the package's model of the best student, `alignment` measures
-where windows lead a map, and `report` makes docs/results.md of the JSON alone.
+JSON in the results is done. Teachers are asked once, BlazePose heavy by the card that
+`benchmarks/blazepose.py` leaves in WORK/teachers. `split` writes the annotation files, `freeze`
+chooses from the screening's results, `ship` makes the package's model of the best student,
+`alignment` measures where windows lead a map, and `report` makes docs/results.md of the JSON alone.
 """
 
 import argparse

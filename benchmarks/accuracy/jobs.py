@@ -10,12 +10,16 @@ from pathlib import Path
 from benchmarks.accuracy.place import Place, plain
 from benchmarks.accuracy.rows import UNLABELLED, Row, few_labels, ours, rows_of
 
+HEAVY = "BlazePose heavy"
 TAUGHT_BY = {
-    "ours": "teacher, all labels",
-    "ours_10": "teacher, 10 % labels",
-    "itself_10": few_labels("10", "none", {}).name,
+    "heavy": (HEAVY,),
+    "ours": ("teacher, all labels",),
+    "ours_10": ("teacher, 10 % labels",),
+    "itself_10": (few_labels("10", "none", {}).name,),
+    "both": (HEAVY, "teacher, all labels"),
+    "both_10": (HEAVY, "teacher, 10 % labels"),
 }
-"""Targets by the row whose network gives them; all others are made beforehand."""
+"""Targets by the rows whose networks give them; HEAVY is no row, see :meth:`Place.heavy`."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,7 @@ def jobs_of(stages: Sequence[str], place: Place, device: str, options: Sequence[
     for stage in stages:
         for row in rows_of(stage):
             for seed in row.seeds:
-                if row.targets in TAUGHT_BY:
+                if row.targets is not None:
                     job = _teaching(row.targets, seed, place, device)
                     jobs.setdefault(job.name, job)
                 job = _training(stage, row, seed, place, options)
@@ -63,20 +67,24 @@ def _training(stage: str, row: Row, seed: int, place: Place, options: Sequence[s
 
 
 def _teaching(targets: str, seed: int, place: Place, device: str) -> Job:
-    """A network's answers to all training pictures, with and without labels."""
-    row = TAUGHT_BY[targets]
+    """Networks' answers to all training pictures, with and without labels."""
+    rows = TAUGHT_BY[targets]
     if not targets.startswith("itself"):
         seed = ours()[0].seeds[0]
     files = ("train", UNLABELLED)
-    model, folder = place.model(row, seed), place.targets(targets, seed)
+    networks = tuple(place.heavy() if row == HEAVY else place.model(row, seed) for row in rows)
+    folder = place.targets(targets, seed)
     script = "from hhd.cli import main; import sys, pathlib; status = main(sys.argv[2:]); "
     script += "status or pathlib.Path(sys.argv[1]).touch(); sys.exit(status)"
     done = place.taught(targets, seed)
-    words = ("-c", script, str(done), "teach", str(model), "--annotations")
+    words = ("-c", script, str(done), "teach", *map(str, networks), "--annotations")
     words += tuple(str(place.annotations(name)) for name in files)
     words += ("--images", *(str(place.data / place.images(name)) for name in files))
-    words += ("--skeleton", "lsp14", "--flip", "--output", str(folder), "--device", device)
-    return Job(f"targets.{folder.name}", words, (model,), done)
+    # Our own networks have seen persons turned by any augmentation; BlazePose wants them upright.
+    upright = "own" if HEAVY in rows else "no"
+    words += ("--skeleton", "lsp14", "--flip", "--upright", upright)
+    words += ("--output", str(folder), "--device", device)
+    return Job(f"targets.{folder.name}", words, networks, done)
 
 
 def start(job: Job) -> list[str]:

@@ -37,6 +37,10 @@ class Place:
         """The network of a finished run."""
         return self.work / "runs" / f"{plain(row)}.{seed}" / "model.safetensors"
 
+    def heavy(self) -> Path:
+        """The card of BlazePose heavy, which `benchmarks/blazepose.py` writes."""
+        return self.work / "teachers" / "blazepose_heavy.yaml"
+
     def targets(self, name: str, seed: int) -> Path:
         """A folder of a teacher's targets; each student has its own of itself."""
         return self.work / "targets" / (f"{name}.{seed}" if name.startswith("itself") else name)

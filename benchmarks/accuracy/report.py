@@ -44,6 +44,7 @@ WORTH = {
         "+ unlabelled, heavy's maps": "b, heavy's maps",
         "+ unlabelled, heavy's coordinates": "b, heavy's coordinates",
         "+ unlabelled, ours": "b, ours",
+        "+ unlabelled, heavy and ours": "b, both",
     },
     "30 % of the labels": {
         "labels alone": "30 % labels, none",
@@ -55,6 +56,7 @@ WORTH = {
         "+ the rest, heavy's coordinates": "10 % labels, heavy's coordinates",
         "+ the rest, itself": "10 % labels, itself",
         "+ the rest, ours": "10 % labels, ours",
+        "+ the rest, heavy and ours": "10 % labels, both",
     },
     "no label": {
         "heavy's maps": "d, heavy's maps",
@@ -76,7 +78,10 @@ FURTHER = (
     ("debiased - windowed KL", "final debiased", "final kl"),
     ("maps - coordinates, all labels", "b, heavy's maps", "b, heavy's coordinates"),
     ("maps - coordinates, 10 %", "10 % labels, heavy's maps", "10 % labels, heavy's coordinates"),
+    ("our larger teacher - labels alone, all labels", "b, ours", "final kl"),
     ("our larger teacher - labels alone, 10 %", "10 % labels, ours", "10 % labels, none"),
+    ("heavy and ours - heavy, all labels", "b, both", "b, heavy's maps"),
+    ("heavy and ours - heavy, 10 %", "10 % labels, both", "10 % labels, heavy's maps"),
     ("its own maps - labels alone, 10 %", "10 % labels, itself", "10 % labels, none"),
 )
 OTHERS = """\

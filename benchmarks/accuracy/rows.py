@@ -84,6 +84,7 @@ def screening() -> list[Row]:
         "window 11": {"window": 11},
         "rotation 30": {"rotation_factor": 30},
         "rotation 90": {"rotation_factor": 90},
+        "rotation 180": {"rotation_factor": 180},
         "rotation 90, all": {"rotation_factor": 90, "rotation_probability": 1.0},
         "scale .4": {"scale_factor": 0.4},
         "half body": {"half_body_probability": 0.3},
@@ -313,6 +314,8 @@ def worth() -> list[Row]:
         with_more("d, heavy's coordinates", {**points, **free}, "heavy", PAIR),
         with_more("b, ours", own, "ours", PAIR),
         few("10", "ours", own, PAIR, "ours_10"),
+        with_more("b, both", use, "both", PAIR),
+        few("10", "both", use, PAIR, "both_10"),
     ]
 
 

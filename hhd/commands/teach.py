@@ -17,7 +17,7 @@ from hhd.draw import check_picture_name
 from hhd.teach.canonical import PATCH
 from hhd.teach.networks import open_teacher
 from hhd.teach.store import TargetStore
-from hhd.teach.views import Looking
+from hhd.teach.viewer import Looking
 from hhd.teaching.check import write_check
 from hhd.teaching.persons import teach_persons
 from hhd.teaching.views import teach_views
@@ -28,8 +28,10 @@ from hhd.train.recipe import parse_recipe
 USUAL = Looking()
 OPTIONS: dict[str, dict[str, Any]] = {
     "teacher": {
+        "nargs": "+", "metavar": "TEACHER",
         "help": "a teacher card (YAML), a model.safetensors, an .onnx, a folder of ViTPose, hf:ID "
-        "or python:package.module:function",
+        "or python:package.module:function; of several the mean of their maps is kept, and the "
+        "first says how persons are turned",
     },
     "--annotations": {
         "type": Path, "nargs": "+", "required": True, "metavar": "JSON",
@@ -95,6 +97,8 @@ EXAMPLES = """\
     --skeleton lsp14 --upright own --flip --output targets --check sheet.png
   hhd teach hf:usyd-community/vitpose-base --annotations train.json --skeleton coco17 \\
     --output targets
+  hhd teach blazepose.yaml teacher.safetensors --annotations train.json --skeleton lsp14 \
+    --upright own --flip --output targets
   torchrun --nproc-per-node 8 -m hhd teach ...
 """
 
@@ -124,7 +128,7 @@ def _persons(words: Sequence[str], stop: Stop) -> None:
     skeleton = load_skeleton(options.skeleton)
     with joined_processes(options.device) as processes:
         console = Console() if processes.first else Console(quiet=True)
-        network = open_teacher(options.teacher, skeleton, processes.device)
+        networks = [open_teacher(name, skeleton, processes.device) for name in options.teacher]
         persons = []
         for number, file in enumerate(options.annotations):
             images = options.images[number] if number < len(options.images) else None
@@ -139,7 +143,7 @@ def _persons(words: Sequence[str], stop: Stop) -> None:
             persons += reading.require()
             say(console, reading.left_out_text())
         teach_persons(
-            network,
+            networks,
             persons,
             skeleton,
             looking,
@@ -153,7 +157,9 @@ def _persons(words: Sequence[str], stop: Stop) -> None:
         )
         if options.check is not None and processes.first:
             store = TargetStore(options.output)
-            line = write_check(options.check, network, store, persons, looking, options.check_count)
+            line = write_check(
+                options.check, networks, store, persons, looking, options.check_count
+            )
             say(console, f"{line}; a sheet in {options.check}")
 
 

@@ -18,14 +18,15 @@ from hhd.evaluation.pck import units
 from hhd.teach.networks import TeacherNetwork
 from hhd.teach.sheet import Answer, draw_sheet, headline, spread
 from hhd.teach.store import TargetStore
-from hhd.teach.views import Looking, look
+from hhd.teach.viewer import Looking
+from hhd.teach.views import look
 
 SIDE = 256
 
 
 def write_check(
     file: Path,
-    network: TeacherNetwork,
+    networks: Sequence[TeacherNetwork],
     store: TargetStore,
     persons: Sequence[Person],
     looking: Looking,
@@ -35,7 +36,7 @@ def write_check(
 
     What the store holds is compared with the labels; the maps are those of a fresh look.
     """
-    skeleton = network.skeleton
+    skeleton = networks[0].skeleton
     records = [store.read(person) for person in persons]
     confidence = np.stack([record["peaks"] for record in records]).astype(np.float64)
     found = np.stack([transform_points(r["centers"], invert(r["to_cells"])) for r in records])
@@ -44,7 +45,7 @@ def write_check(
     line = headline(confidence, apart, skeleton.normaliser_name())
     chosen = spread(confidence, count)
     answers = [
-        _answer(network, persons[i], looking, records[i], float(unit[i]), skeleton) for i in chosen
+        _answer(networks, persons[i], looking, records[i], float(unit[i]), skeleton) for i in chosen
     ]
     file.parent.mkdir(parents=True, exist_ok=True)
     write_picture(file, draw_sheet(answers, skeleton, line))
@@ -62,7 +63,7 @@ def distances(
 
 
 def _answer(
-    network: TeacherNetwork,
+    networks: Sequence[TeacherNetwork],
     person: Person,
     looking: Looking,
     record: dict[str, NDArray[np.float64]],
@@ -70,7 +71,7 @@ def _answer(
     skeleton: Skeleton,
 ) -> Answer:
     picture = read_image(person)
-    seen = look(network, picture, person, looking)
+    seen = look(networks, picture, person, looking)
     center, size = box_to_crop(person.box, 1.0, 1.25)
     matrix = crop_affine(center, size, 0.0, (SIDE, SIDE))
     labelled = person.keypoints[:, 2] > 0

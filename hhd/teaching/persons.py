@@ -17,14 +17,15 @@ from hhd.data.skeleton import Skeleton
 from hhd.teach.canonical import canonical_records
 from hhd.teach.networks import TeacherNetwork
 from hhd.teach.store import Records
-from hhd.teach.views import Looking, look_many
+from hhd.teach.viewer import Looking
+from hhd.teach.views import look_many
 from hhd.teaching.fill import fill_store
 from hhd.train.ownership import Stop
 from hhd.train.processes import Processes
 
 
 def teach_persons(
-    network: TeacherNetwork,
+    networks: Sequence[TeacherNetwork],
     persons: Sequence[Person],
     skeleton: Skeleton,
     looking: Looking,
@@ -37,14 +38,19 @@ def teach_persons(
     console: Console,
     stop: Stop,
 ) -> None:
-    """Fill ``folder`` with :func:`hhd.teach.canonical.canonical_records` of the persons."""
-    if network.untaught:
-        say(console, f"not taught, the teacher has no such joint: {', '.join(network.untaught)}")
-    width, height = map_size(network)
+    """Fill ``folder`` with :func:`hhd.teach.canonical.canonical_records` of the persons, the
+    networks' answers together (:func:`hhd.teach.views.look`)."""
+    check_alike(networks)
+    untaught = [j for j in skeleton.joints if all(j in network.untaught for network in networks)]
+    if untaught:
+        say(console, f"not taught, the teacher has no such joint: {', '.join(untaught)}")
+    first, *others = networks
+    width, height = map_size(first)
     settings = {
         "form": "canonical",
         "joints": list(skeleton.joints),
-        "teacher": network.describe(),
+        "teacher": first.describe(),
+        "others": {str(n): network.describe() for n, network in enumerate(others, start=2)},
         "looking": asdict(looking) | {"angles": list(looking.angles)},
         "map_size": [width, height],
         "patch": patch,
@@ -52,13 +58,29 @@ def teach_persons(
     }
 
     def look(positions: Sequence[int]) -> Iterator[Records]:
-        looks = look_many(network, [persons[p] for p in positions], looking, batch_size)
+        looks = look_many(networks, [persons[p] for p in positions], looking, batch_size)
         while batch := list(islice(looks, batch_size)):
             maps = torch.stack([answer.maps for answer in batch]).cpu()
             to_cells = np.stack([answer.to_cells for answer in batch])
             yield canonical_records(maps, to_cells, patch=patch, floor=floor)
 
     fill_store(folder, settings, persons, look, processes, console, stop)
+
+
+def check_alike(networks: Sequence[TeacherNetwork]) -> None:
+    """``ValueError`` unless the networks' maps can be averaged."""
+    first, *others = networks
+    seen = {first.digest}
+    for network in others:
+        name = network.card.network
+        if network.digest in seen:
+            raise ValueError(f"teacher {name} is given twice; several teachers take one of each")
+        seen.add(network.digest)
+        if (network.card.activation == "softmax") != (first.card.activation == "softmax"):
+            raise ValueError(
+                f"teachers {first.card.network} and {name} cannot be averaged: the maps of one are "
+                "shares of a sum of 1 (activation softmax), those of the other confidences"
+            )
 
 
 def map_size(network: TeacherNetwork) -> tuple[int, int]:

@@ -95,6 +95,19 @@ def test_a_result_is_not_made_twice_and_needs_are_waited_for(place):
     assert "b-heavy-s-maps.1" not in [job.name for job in jobs_of(["worth"], place, "cpu", [])]
 
 
+def test_teachers_are_asked_before_they_teach(place):
+    jobs = {job.name: job for job in jobs_of(list(STAGES), place, "cpu", ["--side", "2"])}
+    both = jobs["targets.both"]
+    card, ours = place.heavy(), place.model("teacher, all labels", 0)
+    assert both.needs == (card, ours)
+    assert both.words[3:6] == ("teach", str(card), str(ours))
+    assert both.words[both.words.index("--upright") + 1] == "own"
+    ours_alone = jobs["targets.ours_10"].words
+    assert ours_alone[ours_alone.index("--upright") + 1] == "no"
+    assert jobs["b-both.1"].needs[-1] == jobs["targets.both"].done
+    assert jobs["best-128.0"].needs[-1] == jobs["targets.heavy"].done
+
+
 def test_the_queue_waits_runs_and_counts_failures(tmp_path, capsys):
     first, second = tmp_path / "first", tmp_path / "second"
     write = "import pathlib, sys; pathlib.Path(sys.argv[1]).touch()"

@@ -104,6 +104,44 @@ def test_targets_of_other_teachers_settings_and_data_are_refused(folder, people,
     assert content(folder / "targets") == before
 
 
+def test_several_teachers_are_one(folder, people, lsp14, capsys):
+    """The second sees the same spots half as high, and no right ankle."""
+    (folder / "dim.py").write_text(SPOTS.replace("0.3, 1, 14", "0.15, 0.5, 14"))
+    dim = folder / "dim.yaml"
+    dim.write_text(CARD.replace("spots", "dim") + "joint_map: {right_ankle: null}\n")
+    both = words(folder, people)
+    both.insert(2, str(dim))
+    assert main(both) == 0
+    store = TargetStore(folder / "targets")
+    peaks = np.linspace(0.3, 1, 14) * 0.75
+    ankle = lsp14.joints.index("right_ankle")
+    peaks[ankle] /= 0.75
+    for person in read_persons(people / "annotations.json", people / "images", lsp14)[:5]:
+        np.testing.assert_allclose(store.read(person)["peaks"], peaks, rtol=1e-3)
+    assert store.settings["others"]["2"]["untaught"] == ["right_ankle"]
+    before = content(folder / "targets")
+    capsys.readouterr()
+    assert main(words(folder, people)) == 1
+    assert "others.2.digest" in capsys.readouterr().err
+    sheet = folder / "sheet.png"
+    assert main([*both, f"--check={sheet}", "--check-count=2"]) == 0
+    assert sheet.stat().st_size > 1000
+    assert content(folder / "targets") == before
+
+
+def test_teachers_that_cannot_be_averaged_are_refused(folder, people, capsys):
+    twice = words(folder, people)
+    twice.insert(2, twice[1])
+    assert main(twice) == 1
+    error = capsys.readouterr().err
+    assert "teacher python:spots:maps is given twice; several teachers take one of each" in error
+    (folder / "shares.yaml").write_text(CARD + "activation: softmax\n")
+    assert main([*twice[:2], f"{folder}/shares.yaml", *twice[3:]]) == 1
+    error = capsys.readouterr().err
+    assert "teachers python:spots:maps and python:spots:maps cannot be averaged: the maps" in error
+    assert not (folder / "targets").exists()
+
+
 def train_words(people, folder, *more):
     return [
         "train", "demo_student", f"--data-root={people}", "--train-annotations=annotations.json",

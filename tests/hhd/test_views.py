@@ -15,7 +15,8 @@ from hhd.data.person import Person
 from hhd.data.skeleton import Skeleton
 from hhd.teach.grid import cells_to_input, mirror_shift
 from hhd.teach.networks import open_teacher
-from hhd.teach.views import Looking, look, look_many, torso_turn
+from hhd.teach.viewer import Looking, torso_turn
+from hhd.teach.views import look, look_many
 
 SIZE, CELLS = (96, 128), (24, 32)
 GRIDS = ("stride", "half_pixel", "align_corners")
@@ -132,10 +133,10 @@ def peaks(maps):
 def test_maps_lie_on_the_joints(teach, grid, affine, upright, angle):
     network = teach(Teacher(grid), grid, affine=affine)
     picture, joints = paint(angle)
-    alone = look(network, picture, person(joints), Looking(upright=upright, flip=False))
+    alone = look([network], picture, person(joints), Looking(upright=upright, flip=False))
     assert alone.maps.shape == (5, CELLS[1], CELLS[0])
     assert alone.to_cells.dtype == np.float64
-    flipped = look(network, picture, person(joints), Looking(upright=upright, flip=True))
+    flipped = look([network], picture, person(joints), Looking(upright=upright, flip=True))
     for found in (alone, flipped):
         in_cells = transform_points(joints, found.to_cells)
         assert np.abs(peaks(found.maps) - in_cells).max() < 0.6
@@ -158,7 +159,7 @@ def test_the_mirror_is_exact(teach, grid):
     network = teach(Teacher(grid), grid)
     picture, joints = paint(0)
     alone, flipped = (
-        look(network, picture, person(joints), Looking(flip=flip)) for flip in (False, True)
+        look([network], picture, person(joints), Looking(flip=flip)) for flip in (False, True)
     )
     np.testing.assert_allclose(centres(flipped.maps), centres(alone.maps), atol=0.02)
 
@@ -167,11 +168,11 @@ def test_padding_is_the_teachers_or_the_users(teach):
     network = teach(Teacher("stride"), padding=1.5)
     picture, joints = paint(0)
     scale = [
-        np.linalg.det(look(network, picture, person(joints), Looking(padding=p)).to_cells[:, :2])
+        np.linalg.det(look([network], picture, person(joints), Looking(padding=p)).to_cells[:, :2])
         for p in (None, 1.5, 3.0)
     ]
     assert scale[0] == scale[1] == pytest.approx(4 * scale[2])
-    wide = look(network, picture, person(joints), Looking(padding=3.0))
+    wide = look([network], picture, person(joints), Looking(padding=3.0))
     # Dots of two pixels are found less well.
     np.testing.assert_allclose(
         centres(wide.maps), transform_points(joints, wide.to_cells), atol=0.15
@@ -183,10 +184,10 @@ def test_its_own_answer_turns_the_crop(teach, angle):
     teacher = Teacher("stride", upright=True)
     network = teach(teacher)
     picture, joints = paint(angle)
-    plain = look(network, picture, person(joints), Looking(flip=False))
+    plain = look([network], picture, person(joints), Looking(flip=False))
     assert (plain.maps.amax() > 0.8) == (angle == 0)
     teacher.asked.clear()
-    found = look(network, picture, person(joints), Looking(upright="own"))
+    found = look([network], picture, person(joints), Looking(upright="own"))
     assert found.maps.amax() > 0.8
     np.testing.assert_allclose(
         centres(found.maps), transform_points(joints, found.to_cells), atol=0.06
@@ -201,7 +202,7 @@ def test_unsure_at_every_angle_keeps_the_most_confident(teach):
     teacher = Teacher("stride")
     network = teach(lambda crops: teacher(crops) / 0.9 * next(heights))
     picture, joints = paint(30)
-    found = look(network, picture, person(joints), Looking(upright="own", flip=False))
+    found = look([network], picture, person(joints), Looking(upright="own", flip=False))
     assert found.maps.amax() > 0.8
     assert next(heights, None) is None
 
@@ -212,11 +213,11 @@ def test_without_the_four_labels_the_crop_stays(teach):
     whole = person(joints)
     cut = whole.keypoints.copy()
     cut[2] = 0
-    found = look(network, picture, replace(whole, keypoints=cut), Looking(upright="labels"))
-    plain = look(network, picture, whole, Looking())
+    found = look([network], picture, replace(whole, keypoints=cut), Looking(upright="labels"))
+    plain = look([network], picture, whole, Looking())
     np.testing.assert_array_equal(found.to_cells, plain.to_cells)
     assert not np.allclose(
-        look(network, picture, whole, Looking(upright="labels")).to_cells, plain.to_cells
+        look([network], picture, whole, Looking(upright="labels")).to_cells, plain.to_cells
     )
 
 
@@ -225,13 +226,59 @@ def test_a_joint_without_a_partner_is_not_averaged(teach):
     network = teach(teacher, joint_map={"right_hip": None})
     picture, joints = paint(0)
     alone, flipped = (
-        look(network, picture, person(joints), Looking(flip=flip)) for flip in (False, True)
+        look([network], picture, person(joints), Looking(flip=flip)) for flip in (False, True)
     )
     torch.testing.assert_close(flipped.maps[2], alone.maps[2], atol=0, rtol=0)
     assert not flipped.maps[3].any()
     assert not torch.equal(flipped.maps[0], alone.maps[0])
     with pytest.raises(ValueError, match="upright is own, but the teacher does not know right_hip"):
-        look(network, picture, person(joints), Looking(upright="own"))
+        look([network], picture, person(joints), Looking(upright="own"))
+
+
+@pytest.mark.parametrize("grid", GRIDS)
+@pytest.mark.parametrize("angle", [0, 100, -60])
+def test_several_networks_answer_together(teach, grid, angle):
+    """On the first one's cells, wherever the others' own crops and cells lie."""
+    seeing, wide = Teacher("half_pixel", upright=True), Teacher(grid, upright=True)
+    first = teach(seeing, "half_pixel", joint_map={"tail": None})
+    second = teach(wide, grid, affine="udp", padding=1.6, joint_map={"right_hip": None})
+    picture, joints = paint(angle)
+    looking = Looking(upright="own")
+    whole = look([first, second], picture, person(joints), looking)
+    alone = look([first], picture, person(joints), looking)
+    np.testing.assert_array_equal(whole.to_cells, alone.to_cells)
+    np.testing.assert_allclose(
+        centres(whole.maps), transform_points(joints, whole.to_cells), atol=0.08
+    )
+    # What one alone knows is its own answer, not half of it.
+    torch.testing.assert_close(whole.maps[3], alone.maps[3], atol=1e-5, rtol=0)
+    assert not alone.maps[4].any()
+    assert whole.maps[4].amax() > 0.75
+    # Its crop is larger, so the second's answer is wider in the first one's cells.
+    area = [float((maps[0] > maps[0].max() / 2).sum()) for maps in (alone.maps, whole.maps)]
+    assert area[0] < area[1] < 2 * area[0]
+
+
+def test_the_mean_of_equal_networks_is_their_answer(teach):
+    network = teach(Teacher("stride"))
+    picture, joints = paint(30)
+    one, three = (look([network] * n, picture, person(joints), Looking()) for n in (1, 3))
+    torch.testing.assert_close(three.maps, one.maps, atol=1e-5, rtol=0)
+
+
+def test_beyond_a_networks_map_there_is_nothing(teach):
+    """The second one's crop is a third of the first one's: of the tail it sees nothing."""
+    close = teach(lambda crops: np.ones((len(crops), 5, *CELLS[::-1]), np.float32), padding=0.5)
+    network = teach(Teacher("stride"), padding=1.5)
+    picture, joints = paint(0)
+    looking = Looking(flip=False)
+    alone = look([network], picture, person(joints), looking).maps
+    both = look([network, close], picture, person(joints), looking).maps
+    added = 2 * both - alone
+    assert added.mean().item() == pytest.approx(1 / 9, abs=0.01)
+    torch.testing.assert_close(added[:, 0], torch.zeros_like(added[:, 0]), atol=1e-5, rtol=0)
+    middle = added[:, CELLS[1] // 2, CELLS[0] // 2]
+    torch.testing.assert_close(middle, torch.ones(5), atol=1e-5, rtol=0)
 
 
 def test_the_turn_of_a_torso():
@@ -252,7 +299,7 @@ def test_a_skeleton_without_a_torso(teach, tmp_path):
         with pytest.raises(
             ValueError, match=r"skeleton worm has no left_hip, right_hip, right_sho"
         ):
-            look(network, picture, person(places), Looking(upright=upright))
+            look([network], picture, person(places), Looking(upright=upright))
 
 
 @pytest.fixture
@@ -275,20 +322,20 @@ def folder(tmp_path):
 def test_many_are_looked_at_as_one_is(teach, folder, batch_size, upright):
     teacher = Teacher("stride", upright=True)
     network, looking = teach(teacher), Looking(upright=upright)
-    found = list(look_many(network, folder, looking, batch_size, readers=2))
+    found = list(look_many([network], folder, looking, batch_size, readers=2))
     assert max(teacher.asked) <= batch_size
     assert len(found) == len(folder)
     for one, many in zip(folder, found, strict=True):
-        expected = look(network, cv2.imread(str(one.image)), one, looking)
+        expected = look([network], cv2.imread(str(one.image)), one, looking)
         torch.testing.assert_close(many.maps, expected.maps, atol=0, rtol=0)
         np.testing.assert_array_equal(many.to_cells, expected.to_cells)
-    assert list(look_many(network, [], looking)) == []
+    assert list(look_many([network], [], looking)) == []
 
 
 def test_a_damaged_picture_is_named_in_its_turn(teach, folder):
     network = teach(Teacher("stride"))
     folder[2].image.write_bytes(b"cut")
-    answers = look_many(network, folder, Looking(), batch_size=2)
+    answers = look_many([network], folder, Looking(), batch_size=2)
     assert [next(answers) is not None for _ in range(2)] == [True, True]
     with pytest.raises(ValueError, match=r"image .*2.png cannot be decoded"):
         next(answers)
