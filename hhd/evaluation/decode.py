@@ -17,7 +17,7 @@ wherever the argmax is, and its confidence says that it is none.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -224,13 +224,21 @@ class Predictions(NamedTuple):
 
 @torch.inference_mode()
 def predict(
-    model: PoseModel, decoder: Decoder, loader: DataLoader[Any], device: torch.device
+    model: PoseModel,
+    decoder: Decoder,
+    loader: DataLoader[Any],
+    device: torch.device,
+    check: Callable[[], object] = lambda: None,
 ) -> Predictions:
-    """Run a network over the data and take its coordinates back to the pictures."""
+    """Run a network over the data and take its coordinates back to the pictures.
+
+    ``check`` is called before each batch, and may raise to break it off.
+    """
     was_training = model.training
     model.eval()
     points, scores, sizes = [], [], []
     for batch in read_batches(loader):
+        check()
         images = normalise_images(batch["image"].to(device)).contiguous(
             memory_format=torch.channels_last
         )

@@ -18,6 +18,7 @@ from hhd.evaluation.decode import Decoder, Predictions, predict
 from hhd.evaluation.report import Report, check_evaluation, score
 from hhd.models.base import PoseModel
 from hhd.models.files import ModelCard
+from hhd.train.ownership import Stop
 from hhd.train.processes import Processes
 from hhd.train.recipe import Recipe
 
@@ -32,9 +33,9 @@ class Assessment:
     truth: COCO | None
     heads: MpiiTruth | None
 
-    def __call__(self, model: PoseModel, processes: Processes) -> Report:
+    def __call__(self, model: PoseModel, processes: Processes, stop: Stop) -> Report:
         """The accuracy; every process predicts its share, and all get the same report."""
-        found = self.predict(model, processes)
+        found = self.predict(model, processes, stop)
         rules = ApRules(
             self.recipe.score, nms=self.recipe.nms, nms_threshold=self.recipe.nms_threshold
         )
@@ -47,7 +48,7 @@ class Assessment:
             mpii_truth=self.heads,
         )
 
-    def predict(self, model: PoseModel, processes: Processes) -> Predictions:
+    def predict(self, model: PoseModel, processes: Processes, stop: Stop) -> Predictions:
         """Everybody's predictions, in the order of the data, no person twice."""
         persons = len(self.data)
         busy = min(processes.world, persons)
@@ -55,7 +56,7 @@ class Assessment:
         if processes.rank < busy:
             share = Subset(self.data, range(processes.rank, persons, busy))
             loader = make_loader(share, self.recipe.batch_size, self.recipe.workers)
-            own = predict(model, self.decoder, loader, processes.device)
+            own = predict(model, self.decoder, loader, processes.device, stop.check)
         shares = processes.gather(own)[:busy]
         order = np.argsort(np.concatenate([np.arange(rank, persons, busy) for rank in range(busy)]))
         return Predictions(*(np.concatenate(parts)[order] for parts in zip(*shares, strict=True)))

@@ -148,7 +148,6 @@ def train_step(run: Run, batch: dict[str, Tensor], clock: Clock) -> Terms:
 
 def assess(run: Run, log: RunLog, stop: Stop) -> Report:
     """Evaluate and log it; broken off, it is made anew when the run goes on."""
-    with stop.at_once():
-        report = run.assessment(run.result, run.processes)
+    report = run.assessment(run.result, run.processes, stop)
     log.evaluation(run, report)
     return report

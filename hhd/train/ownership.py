@@ -1,4 +1,8 @@
-"""One run owns its folder, and a signal to end is answered between two steps."""
+"""One run owns its folder, and a signal to end is answered between two steps.
+
+A handler that raises would do so anywhere, in the hooks of a fork too, where Python throws an
+exception away; so it only takes note.
+"""
 
 from __future__ import annotations
 
@@ -47,14 +51,13 @@ class Terminated(KeyboardInterrupt):
 
 
 class Stop:
-    """Whether the run is to end: asked between two steps, and at once where nothing would be lost.
+    """Whether the run is to end: asked between two steps, and between two batches of an evaluation.
 
     ``with Stop() as stop`` answers SIGTERM so; without ``with`` nobody ever asks.
     """
 
     def __init__(self) -> None:
         self.requested = False
-        self._at_once = False
         self._before: Any = None
 
     def __enter__(self) -> Stop:
@@ -66,18 +69,6 @@ class Stop:
 
     def _answer(self, _signal: int, _frame: object) -> None:
         self.requested = True
-        if self._at_once:
-            raise Terminated
-
-    @contextmanager
-    def at_once(self) -> Iterator[None]:
-        """Around what may be broken off."""
-        self.check()
-        self._at_once = True
-        try:
-            yield
-        finally:
-            self._at_once = False
 
     def check(self) -> None:
         """:class:`Terminated` if the run is to end."""

@@ -191,6 +191,29 @@ def test_a_run_that_is_to_end_saves_the_step_it_is_at(tiny):
         assert load_checkpoint(Path(recipe.output) / "checkpoint.pt")["step"] == step
 
 
+def test_an_evaluation_ends_between_two_batches(tiny):
+    """And is made when the run goes on."""
+    recipe = load_recipe("demo_student", **{**tiny, "epochs": 1, "batch_size": 2})
+    loop.train(recipe, QUIET)
+    finished = Path(recipe.output) / "metrics.json"
+    expected = finished.read_bytes()
+    finished.unlink()
+
+    class SecondBatch(Stop):
+        asked = 0
+
+        def check(self) -> None:
+            self.asked += 1
+            self.requested = self.asked == 2
+            super().check()
+
+    with pytest.raises(Terminated):
+        loop.train(recipe, QUIET, SecondBatch())
+    assert not finished.exists()
+    loop.train(recipe, QUIET)
+    assert finished.read_bytes() == expected
+
+
 @pytest.mark.parametrize("command", ["train", "eval"])
 def test_a_killed_worker_is_a_sentence(words, tiny, people, command):
     out = Path(tiny["output"])
