@@ -40,6 +40,7 @@ LOSSES = {
 WORTH = {
     "all labels": {
         "labels alone": "final kl",
+        "labels alone, twice the steps": "b, none, twice the steps",
         "heavy's maps on the labelled pictures": "a, heavy's maps",
         "+ unlabelled, heavy's maps": "b, heavy's maps",
         "+ unlabelled, heavy's coordinates": "b, heavy's coordinates",
@@ -52,6 +53,7 @@ WORTH = {
     },
     "10 % of the labels": {
         "labels alone": "10 % labels, none",
+        "labels alone, twice the steps": "10 % labels, none, twice the steps",
         "+ the rest, heavy's maps": "10 % labels, heavy's maps",
         "+ the rest, heavy's coordinates": "10 % labels, heavy's coordinates",
         "+ the rest, itself": "10 % labels, itself",
@@ -76,6 +78,8 @@ FURTHER = (
     ("published - heatmap student", "final published", "final heatmap"),
     ("DSNT x10 - windowed KL", "final dsnt", "final kl"),
     ("debiased - windowed KL", "final debiased", "final kl"),
+    ("teacher - twice the steps on labels alone", "b, heavy's maps", "b, none, twice the steps"),
+    ("the same, 10 %", "10 % labels, heavy's maps", "10 % labels, none, twice the steps"),
     ("maps - coordinates, all labels", "b, heavy's maps", "b, heavy's coordinates"),
     ("maps - coordinates, 10 %", "10 % labels, heavy's maps", "10 % labels, heavy's coordinates"),
     ("our larger teacher - labels alone, all labels", "b, ours", "final kl"),
