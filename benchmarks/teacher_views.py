@@ -19,7 +19,7 @@ from hhd.data.person import Person
 from hhd.data.read import picture_folder, read_annotations
 from hhd.data.skeleton import load_skeleton
 from hhd.evaluation.pck import pck
-from hhd.teach.networks import TeacherNetwork, open_teacher
+from hhd.teach.networks import TeacherNetwork, open_teachers
 from hhd.teach.viewer import Looking
 from hhd.teach.views import look_many
 
@@ -58,7 +58,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     skeleton = load_skeleton(options.skeleton)
-    networks = [open_teacher(name, skeleton) for name in options.teacher]
+    networks = open_teachers(options.teacher, skeleton)
     folder = picture_folder(options.annotations, options.images)
     persons = read_annotations(options.annotations, folder, skeleton).require()
     for name in options.views:

@@ -24,7 +24,7 @@ HELP = """usage: hhd COMMAND ...
   hhd data split JSON                   pictures held out to evaluate on
   hhd data check JSON --skeleton NAME   what is broken in a data set, file by file
   hhd data preview RECIPE               a sheet of its augmented training crops, joints drawn
-  hhd teach TEACHER --annotations JSON  a teacher's answers, stored for training
+  hhd teach TEACHER --annotations JSON  a teacher's answers, or several's, stored for training
   hhd predict [MODEL] PICTURE...        poses in pictures, of the persons in their boxes
   hhd export [MODEL] --output ONNX      a model for deployment, pixels in, keypoints out
   hhd report RUN...                     one HTML page of runs: curves, tables, recipes, pictures

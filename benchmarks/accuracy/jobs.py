@@ -41,12 +41,15 @@ def jobs_of(stages: Sequence[str], place: Place, device: str, options: Sequence[
     for stage in stages:
         for row in rows_of(stage):
             for seed in row.seeds:
+                training = _training(stage, row, seed, place, options)
+                if training.done.exists():
+                    continue
                 if row.targets is not None:
-                    job = _teaching(row.targets, seed, place, device)
-                    jobs.setdefault(job.name, job)
-                job = _training(stage, row, seed, place, options)
-                jobs.setdefault(job.name, job)
-    return [job for job in jobs.values() if not job.done.exists()]
+                    teaching = _teaching(row.targets, seed, place, device)
+                    if not teaching.done.exists():
+                        jobs.setdefault(teaching.name, teaching)
+                jobs.setdefault(training.name, training)
+    return list(jobs.values())
 
 
 def row_named(stage: str, name: str) -> Row:

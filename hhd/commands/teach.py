@@ -15,7 +15,7 @@ from hhd.data.read import picture_folder, read_annotations
 from hhd.data.skeleton import load_skeleton
 from hhd.draw import check_picture_name
 from hhd.teach.canonical import PATCH
-from hhd.teach.networks import open_teacher
+from hhd.teach.networks import open_teachers
 from hhd.teach.store import TargetStore
 from hhd.teach.viewer import Looking
 from hhd.teaching.check import write_check
@@ -97,7 +97,7 @@ EXAMPLES = """\
     --skeleton lsp14 --upright own --flip --output targets --check sheet.png
   hhd teach hf:usyd-community/vitpose-base --annotations train.json --skeleton coco17 \\
     --output targets
-  hhd teach blazepose.yaml teacher.safetensors --annotations train.json --skeleton lsp14 \
+  hhd teach blazepose.yaml teacher.safetensors --annotations train.json --skeleton lsp14 \\
     --upright own --flip --output targets
   torchrun --nproc-per-node 8 -m hhd teach ...
 """
@@ -128,7 +128,7 @@ def _persons(words: Sequence[str], stop: Stop) -> None:
     skeleton = load_skeleton(options.skeleton)
     with joined_processes(options.device) as processes:
         console = Console() if processes.first else Console(quiet=True)
-        networks = [open_teacher(name, skeleton, processes.device) for name in options.teacher]
+        networks = open_teachers(options.teacher, skeleton, processes.device)
         persons = []
         for number, file in enumerate(options.annotations):
             images = options.images[number] if number < len(options.images) else None

@@ -113,9 +113,18 @@ def use_one_thread() -> None:
 
 
 def start_worker(_worker: int) -> None:
-    """An interrupt from the keyboard is the main process's to answer, which ends its workers."""
+    """An interrupt or a signal to end is the main process's to answer, which ends its workers.
+
+    Either goes to all of them at once, from the keyboard or from a scheduler.
+    """
     use_one_thread()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _ignore_once)
+
+
+def _ignore_once(number: int, _frame: object) -> None:
+    """A worker that does not end when it is told is sent another one by torch."""
+    signal.signal(number, signal.SIG_DFL)
 
 
 WORKER_KILLED = (

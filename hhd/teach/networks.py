@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,22 @@ def open_teacher(
     path = Path(source)
     card = read_teacher_card(path) if path.suffix in YAML else TeacherCard(str(source))
     return TeacherNetwork(_open(card, torch.device(device)), skeleton)
+
+
+def open_teachers(
+    sources: Sequence[str | Path], skeleton: Skeleton, device: torch.device | str = "cpu"
+) -> list[TeacherNetwork]:
+    """:func:`open_teacher` of each; ``ValueError`` too unless their maps can be averaged."""
+    networks = [open_teacher(source, skeleton, device) for source in sources]
+    for number, (source, network) in enumerate(zip(sources, networks, strict=True)):
+        if any(network.digest == other.digest for other in networks[:number]):
+            raise ValueError(f"teacher {source} is given twice; several teachers take one of each")
+        if network.gives_shares != networks[0].gives_shares:
+            raise ValueError(
+                f"teachers {sources[0]} and {source} cannot be averaged: the maps of one are "
+                "shares of a sum of 1 (activation softmax), the other's are not"
+            )
+    return networks
 
 
 class TeacherNetwork:
@@ -110,6 +127,11 @@ class TeacherNetwork:
                 "not finite"
             )
         return answer
+
+    @property
+    def gives_shares(self) -> bool:
+        """Whether its maps sum to 1."""
+        return self.card.activation == "softmax"
 
     def describe(self) -> dict[str, Any]:
         """Plain values that say what the maps are: the card, the joints taught, the digest."""

@@ -99,7 +99,7 @@ class Viewer:
             names = [self.skeleton.joints[j] for j in self.torso if network.channels[j] < 0]
             if names:
                 raise ValueError(
-                    f"upright is own, but the teacher does not know {', '.join(names)}"
+                    f"upright is own, but the first teacher does not know {', '.join(names)}"
                 )
 
     def turns(self, seen: Sequence[Seen]) -> list[float]:

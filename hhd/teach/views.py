@@ -52,31 +52,37 @@ def look_many(
             yield from viewers.look_at([Seen(pictures[p.image].result(), p) for p in part])
 
 
-def mean_answer(looks: Sequence[Look], known: Sequence[Sequence[bool]]) -> Look:
+def mean_answer(looks: Sequence[Look], known: Sequence[Sequence[bool]], *, shares: bool) -> Look:
     """Several networks' maps as one answer, on the first one's cells.
 
     A joint's map is the mean over the networks that know it, which ``known`` says for each network
-    and joint; the others' are 0. What lies beyond a network's map counts as 0.
+    and joint; the others' are 0. What lies beyond a network's map counts as 0. Values are read as
+    heights or, of maps that are ``shares`` of a sum of 1, as a cell's part of that sum.
     """
     first = looks[0]
     total = torch.zeros_like(first.maps)
     for answer in looks:
         between = compose(answer.to_cells, invert(first.to_cells))
-        total += _resampled(answer.maps, between, total)
+        cells = abs(np.linalg.det(between[:, :2])) if shares else 1.0
+        total += cells * _resampled(answer.maps, between, total)
     number = torch.tensor(known, device=total.device).sum(0).clamp(min=1)
     return Look(total / number.view(-1, 1, 1), first.to_cells)
 
 
 def _resampled(maps: Tensor, between: Array, like: Tensor) -> Tensor:
-    """``maps`` read at the cells of ``like`` [K, H, W], which ``between`` takes to theirs."""
-    rows, columns = like.shape[1:]
+    """``maps`` read at the cells of ``like`` [K, H, W], which ``between`` takes to theirs.
+
+    Of cells that are ``finer`` times as small a square is averaged.
+    """
+    finer = max(round(np.sqrt(abs(np.linalg.det(between[:, :2])))), 1)
+    rows, columns = finer * like.shape[1], finer * like.shape[2]
     height, width = maps.shape[1:]
-    y, x = np.mgrid[:rows, :columns]
+    y, x = (np.mgrid[:rows, :columns] + 0.5) / finer - 0.5
     places = transform_points(np.stack([x, y], axis=-1).reshape(-1, 2), between)
     # Of grid_sample: the first cell at -1, the last at 1.
     unit = places * 2 / np.maximum([width - 1, height - 1], 1) - 1
     grid = torch.from_numpy(unit).to(maps).view(1, rows, columns, 2)
-    return F.grid_sample(maps[None], grid, align_corners=True)[0]
+    return F.avg_pool2d(F.grid_sample(maps[None], grid, align_corners=True)[0], finer)
 
 
 class _Viewers:
@@ -87,6 +93,7 @@ class _Viewers:
     ) -> None:
         assert networks
         self.flip = looking.flip
+        self.shares = networks[0].gives_shares
         self.first = Viewer(networks[0], looking, batch_size)
         # They are turned as the first says, and need not know a torso.
         told = replace(looking, upright="no")
@@ -99,7 +106,10 @@ class _Viewers:
         answers = [viewer.ask(seen, turns, flip=self.flip) for viewer in viewers]
         if not self.others:
             return answers[0]
-        return [mean_answer(looks, self.known) for looks in zip(*answers, strict=True)]
+        return [
+            mean_answer(looks, self.known, shares=self.shares)
+            for looks in zip(*answers, strict=True)
+        ]
 
 
 def _read(pool: ThreadPoolExecutor, persons: Sequence[Person]) -> dict[Path, Future[Picture]]:

@@ -48,15 +48,29 @@ def fill_store(
             say(console, f"{len(persons) - todo} of {len(persons)} persons are in {folder} already")
         own = shards[processes.rank :: processes.world]
         persons_left = sum(len(shard.positions) for shard in own)
+        ended = False
         with counting(console, "teach", persons_left, "persons") as advance:
             for shard in own:
-                stop.check()
-                batches = []
-                for records in look(shard.positions):
-                    batches.append(records)
-                    advance(len(next(iter(records.values()))))
-                    stop.check()
-                whole = {n: np.concatenate([b[n] for b in batches]) for n in batches[0]}
-                write_shard(folder, shard.number, [keys[p] for p in shard.positions], whole)
-        processes.wait()
+                records = _look_at(shard.positions, look, advance, stop)
+                if records is None:
+                    ended = True
+                    break
+                write_shard(folder, shard.number, [keys[p] for p in shard.positions], records)
+        if any(processes.gather(ended)):
+            stop.end()
         say(console, f"targets of {len(persons)} persons in {folder}")
+
+
+def _look_at(
+    positions: Sequence[int], look: Look, advance: Callable[[int], None], stop: Stop
+) -> Records | None:
+    """The records of a shard; None where the run is to end before they are whole."""
+    answers, batches, seen = look(positions), [], 0
+    while seen < len(positions):
+        if stop.requested:
+            return None
+        batches.append(next(answers))
+        number = len(next(iter(batches[-1].values())))
+        seen += number
+        advance(number)
+    return {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}

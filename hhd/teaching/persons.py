@@ -40,7 +40,6 @@ def teach_persons(
 ) -> None:
     """Fill ``folder`` with :func:`hhd.teach.canonical.canonical_records` of the persons, the
     networks' answers together (:func:`hhd.teach.views.look`)."""
-    check_alike(networks)
     untaught = [j for j in skeleton.joints if all(j in network.untaught for network in networks)]
     if untaught:
         say(console, f"not taught, the teacher has no such joint: {', '.join(untaught)}")
@@ -50,12 +49,14 @@ def teach_persons(
         "form": "canonical",
         "joints": list(skeleton.joints),
         "teacher": first.describe(),
-        "others": {str(n): network.describe() for n, network in enumerate(others, start=2)},
         "looking": asdict(looking) | {"angles": list(looking.angles)},
         "map_size": [width, height],
         "patch": patch,
         "floor": floor,
     }
+    if others:
+        # As many digests as teachers, in their order.
+        settings["others"] = [network.digest for network in others]
 
     def look(positions: Sequence[int]) -> Iterator[Records]:
         looks = look_many(networks, [persons[p] for p in positions], looking, batch_size)
@@ -65,22 +66,6 @@ def teach_persons(
             yield canonical_records(maps, to_cells, patch=patch, floor=floor)
 
     fill_store(folder, settings, persons, look, processes, console, stop)
-
-
-def check_alike(networks: Sequence[TeacherNetwork]) -> None:
-    """``ValueError`` unless the networks' maps can be averaged."""
-    first, *others = networks
-    seen = {first.digest}
-    for network in others:
-        name = network.card.network
-        if network.digest in seen:
-            raise ValueError(f"teacher {name} is given twice; several teachers take one of each")
-        seen.add(network.digest)
-        if (network.card.activation == "softmax") != (first.card.activation == "softmax"):
-            raise ValueError(
-                f"teachers {first.card.network} and {name} cannot be averaged: the maps of one are "
-                "shares of a sum of 1 (activation softmax), those of the other confidences"
-            )
 
 
 def map_size(network: TeacherNetwork) -> tuple[int, int]:

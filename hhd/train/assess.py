@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +19,7 @@ from hhd.evaluation.decode import Decoder, Predictions, predict
 from hhd.evaluation.report import Report, check_evaluation, score
 from hhd.models.base import PoseModel
 from hhd.models.files import ModelCard
-from hhd.train.ownership import Stop
+from hhd.train.ownership import Stop, Terminated
 from hhd.train.processes import Processes
 from hhd.train.recipe import Recipe
 
@@ -49,15 +50,21 @@ class Assessment:
         )
 
     def predict(self, model: PoseModel, processes: Processes, stop: Stop) -> Predictions:
-        """Everybody's predictions, in the order of the data, no person twice."""
+        """Everybody's predictions, in the order of the data, no person twice.
+
+        :class:`Terminated`, in every process, where one is to end.
+        """
         persons = len(self.data)
         busy = min(processes.world, persons)
         own = None
         if processes.rank < busy:
             share = Subset(self.data, range(processes.rank, persons, busy))
             loader = make_loader(share, self.recipe.batch_size, self.recipe.workers)
-            own = predict(model, self.decoder, loader, processes.device, stop.check)
+            with suppress(Terminated):
+                own = predict(model, self.decoder, loader, processes.device, stop.check)
         shares = processes.gather(own)[:busy]
+        if None in shares:
+            stop.end()
         order = np.argsort(np.concatenate([np.arange(rank, persons, busy) for rank in range(busy)]))
         return Predictions(*(np.concatenate(parts)[order] for parts in zip(*shares, strict=True)))
 

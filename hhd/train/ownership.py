@@ -1,4 +1,4 @@
-"""One run owns its folder, and a signal to end is answered between two steps.
+"""One run owns its folder, and a signal to end is answered between two steps or batches.
 
 A handler that raises would do so anywhere, in the hooks of a fork too, where Python throws an
 exception away; so it only takes note.

@@ -106,6 +106,11 @@ def test_teachers_are_asked_before_they_teach(place):
     assert ours_alone[ours_alone.index("--upright") + 1] == "no"
     assert jobs["b-both.1"].needs[-1] == jobs["targets.both"].done
     assert jobs["best-128.0"].needs[-1] == jobs["targets.heavy"].done
+    # Nobody is asked for rows that are there.
+    place.results.mkdir()
+    for row in rows_of("best"):
+        place.result(row, 0).write_text("{}")
+    assert jobs_of(["best"], place, "cpu", []) == []
 
 
 def test_the_queue_waits_runs_and_counts_failures(tmp_path, capsys):

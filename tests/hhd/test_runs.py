@@ -19,7 +19,9 @@ from hhd.models.digest import DIGEST, state_digest
 from hhd.train import loop
 from hhd.train.checkpoint import load_checkpoint, previous, save_checkpoint
 from hhd.train.ownership import Stop, Terminated
+from hhd.train.processes import Processes
 from hhd.train.recipe import load_recipe, parse_recipe
+from hhd.train.setup import set_up
 
 QUIET = Console(quiet=True)
 
@@ -29,11 +31,12 @@ def words(tiny):
     return ["train", "demo_student", *(f"--{key}={value}" for key, value in tiny.items())]
 
 
-def start(words: list[str], **environment: str) -> subprocess.Popen:
+def start(words: list[str], *, group: bool = False, **environment: str) -> subprocess.Popen:
+    """The command; with ``group`` it and its children get signals together."""
     return subprocess.Popen(
         [sys.executable, "-m", "hhd", *words],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
+        env={**os.environ, "OMP_NUM_THREADS": "1", **environment}, start_new_session=group,
     )  # fmt: skip
 
 
@@ -160,20 +163,25 @@ def test_one_run_owns_its_folder(words, tiny, capsys):
     assert "belongs to a run with other values of lr" in capsys.readouterr().err
 
 
-def test_sigterm_saves_and_leaves(words, tiny):
+@pytest.mark.parametrize("to_workers", [False, True])
+def test_sigterm_saves_and_leaves(words, tiny, to_workers):
+    """To the run alone, or to all of its processes, as schedulers do."""
     out = Path(tiny["output"])
-    long = [*words, "--epochs=400", "--workers=1", "--checkpoint_every=100000"]
-    process = start(long)
-    wait_for(out / "checkpoint.pt", process)
+    # No step but the one that is under way is saved.
+    long = [*words, "--epochs=4000", "--workers=1", "--log_every=1"]
+    long += ["--checkpoint_every=100000", "--evaluate_every=100000"]
+    process = start(long, group=to_workers)
+    wait_for(out / "log.jsonl", process)
     time.sleep(0.3)
     children = subprocess.run(
         ["ps", "--ppid", str(process.pid), "-o", "pid="], capture_output=True, text=True
     ).stdout.split()
-    process.send_signal(signal.SIGTERM)
+    assert children
+    send = os.killpg if to_workers else os.kill
+    send(process.pid, signal.SIGTERM)
     _, error = process.communicate(timeout=30)
     assert process.returncode == 128 + signal.SIGTERM
     assert error == f"hhd: terminated; the same command goes on from {out}/checkpoint.pt\n"
-    # The step that was under way is in the checkpoint, not the last regular one alone.
     last = json.loads((out / "log.jsonl").read_text().splitlines()[-1])["step"]
     assert load_checkpoint(out / "checkpoint.pt")["step"] >= last
     for child in children:
@@ -212,6 +220,23 @@ def test_an_evaluation_ends_between_two_batches(tiny):
     assert not finished.exists()
     loop.train(recipe, QUIET)
     assert finished.read_bytes() == expected
+
+
+@pytest.mark.parametrize("told", [0, 1])
+def test_an_evaluation_ends_in_all_processes(tiny, told):
+    """Also in one that was not told, and waits for the others' predictions."""
+    run = set_up(load_recipe("demo_student", **tiny), QUIET, Processes(torch.device("cpu")))
+    own, stop = [], Stop()
+    stop.requested = told == 0
+
+    class FirstOfTwo(Processes):
+        def gather(self, value):
+            own.append(value)
+            return [value, None if told == 1 else value]
+
+    with pytest.raises(Terminated):
+        run.assessment.predict(run.model, FirstOfTwo(torch.device("cpu"), 0, 2), stop)
+    assert [found is None for found in own] == [told == 0]
 
 
 @pytest.mark.parametrize("command", ["train", "eval"])

@@ -231,7 +231,9 @@ def test_a_joint_without_a_partner_is_not_averaged(teach):
     torch.testing.assert_close(flipped.maps[2], alone.maps[2], atol=0, rtol=0)
     assert not flipped.maps[3].any()
     assert not torch.equal(flipped.maps[0], alone.maps[0])
-    with pytest.raises(ValueError, match="upright is own, but the teacher does not know right_hip"):
+    with pytest.raises(
+        ValueError, match="upright is own, but the first teacher does not know right_hip"
+    ):
         look([network], picture, person(joints), Looking(upright="own"))
 
 
@@ -264,6 +266,30 @@ def test_the_mean_of_equal_networks_is_their_answer(teach):
     picture, joints = paint(30)
     one, three = (look([network] * n, picture, person(joints), Looking()) for n in (1, 3))
     torch.testing.assert_close(three.maps, one.maps, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("padding", [1.0, 1.5, 3.1])
+@pytest.mark.parametrize("first", [1.5, 3.1])
+def test_shares_have_the_same_weight_whatever_the_cells(teach, first, padding):
+    """Of two networks that give shares, half of the sum is each one's."""
+
+    def logits(crops):
+        x, y = np.arange(CELLS[0]), np.arange(CELLS[1])[:, None]
+        square = (x - CELLS[0] / 2 - 1) ** 2 + (y - CELLS[1] / 2) ** 2
+        return np.tile(-square / (2 * 1.2**2), (len(crops), 5, 1, 1))
+
+    networks = [teach(logits, padding=own, activation="softmax") for own in (first, padding)]
+    picture, joints = paint(0)
+    alone, both = (
+        look(networks[:n], picture, person(joints), Looking(flip=False)).maps for n in (1, 2)
+    )
+    others = 2 * both - alone
+    assert alone.sum((1, 2)).numpy() == pytest.approx(1)
+    # Three cells of the second to one of the first are read at a square of nine places.
+    assert others.sum((1, 2)).numpy() == pytest.approx(1, abs=0.02)
+    # One cell from the middle of its own crop, in cells of the first one's.
+    expected = [CELLS[0] / 2 + padding / first, CELLS[1] / 2]
+    np.testing.assert_allclose(centres(others), np.tile(expected, (5, 1)), atol=0.1)
 
 
 def test_beyond_a_networks_map_there_is_nothing(teach):
