@@ -82,12 +82,19 @@ FURTHER = (
     ("the same, 10 %", "10 % labels, heavy's maps", "10 % labels, none, twice the steps"),
     ("maps - coordinates, all labels", "b, heavy's maps", "b, heavy's coordinates"),
     ("maps - coordinates, 10 %", "10 % labels, heavy's maps", "10 % labels, heavy's coordinates"),
-    ("our larger teacher - labels alone, all labels", "b, ours", "final kl"),
-    ("our larger teacher - labels alone, 10 %", "10 % labels, ours", "10 % labels, none"),
     ("heavy and ours - heavy, all labels", "b, both", "b, heavy's maps"),
     ("heavy and ours - heavy, 10 %", "10 % labels, both", "10 % labels, heavy's maps"),
-    ("its own maps - labels alone, 10 %", "10 % labels, itself", "10 % labels, none"),
 )
+BY_TEACHER = (
+    ("BlazePose heavy, upright", "all", "66.6 / 83.0", "b, heavy's maps"),
+    ("BlazePose heavy, upright", "10 %", "66.6 / 83.0", "10 % labels, heavy's maps"),
+    ("heavy and ours, their mean", "all", "67.4 / 84.0", "b, both"),
+    ("ours", "all", "teacher, all labels", "b, ours"),
+    ("ours", "10 %", "teacher, 10 % labels", "10 % labels, ours"),
+    ("the student itself", "10 %", "", "10 % labels, itself"),
+)
+"""Teacher, labels, what it finds alone on dev, and the row that it taught. What is no row here is by
+`python benchmarks/teacher_views.py CARD [MODEL] --annotations WORK/annotations/dev.json`."""
 OTHERS = """\
 | network | pictures | PCK@0.2 / @0.5 |
 |---|---|---|
@@ -138,6 +145,7 @@ def _values(found: Results, plots_at: str) -> dict[str, Any]:
         "further": _contrasts(found, FURTHER),
         "losses": _losses(found),
         "worth": _worth(found),
+        "by_teacher": _by_teacher(found),
         "decodings": _decodings(found),
         "starts": _starts(found),
         "rates": _rates(found),
@@ -191,6 +199,19 @@ def _worth(found: Results) -> str:
                 lines.append(
                     f"| {labels} | {words} | {_numbers(rows, 'as trained')} | {len(rows)} |"
                 )
+    return "\n".join(lines)
+
+
+def _by_teacher(found: Results) -> str:
+    """How good a teacher is, and what it adds to the labels alone."""
+    lines = ["| teacher | labels | alone, on dev | adds |", "|---|---|---|---|"]
+    for words, labels, alone, name in BY_TEACHER:
+        against = "final kl" if labels == "all" else f"{labels} labels, none"
+        added = between(found, name, against, "PCK@0.2")
+        if added is not None:
+            if alone in found:
+                alone = _numbers(found[alone], "as trained").rpartition(" / ")[0]
+            lines.append(f"| {words} | {labels} | {alone} | {added} |")
     return "\n".join(lines)
 
 
