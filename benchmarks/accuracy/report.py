@@ -43,6 +43,7 @@ WORTH = {
         "labels alone, twice the steps": "b, none, twice the steps",
         "heavy's maps on the labelled pictures": "a, heavy's maps",
         "+ unlabelled, heavy's maps": "b, heavy's maps",
+        "+ unlabelled, heavy's maps by the published loss": "b, heavy's maps, published",
         "+ unlabelled, heavy's coordinates": "b, heavy's coordinates",
         "+ unlabelled, ours": "b, ours",
         "+ unlabelled, heavy and ours": "b, both",
@@ -78,6 +79,7 @@ FURTHER = (
     ("published - heatmap student", "final published", "final heatmap"),
     ("DSNT x10 - windowed KL", "final dsnt", "final kl"),
     ("debiased - windowed KL", "final debiased", "final kl"),
+    ("published - ours, by the teacher", "b, heavy's maps, published", "b, heavy's maps"),
     ("teacher - twice the steps on labels alone", "b, heavy's maps", "b, none, twice the steps"),
     ("the same, 10 %", "10 % labels, heavy's maps", "10 % labels, none, twice the steps"),
     ("maps - coordinates, all labels", "b, heavy's maps", "b, heavy's coordinates"),
@@ -93,8 +95,10 @@ BY_TEACHER = (
     ("ours", "10 %", "teacher, 10 % labels", "10 % labels, ours"),
     ("the student itself", "10 %", "", "10 % labels, itself"),
 )
-"""Teacher, labels, what it finds alone on dev, and the row that it taught. What is no row here is by
-`python benchmarks/teacher_views.py CARD [MODEL] --annotations WORK/annotations/dev.json`."""
+"""Teacher, labels, what it finds alone on dev, and the row that it taught.
+
+What is no row is by `python benchmarks/teacher_views.py CARD [MODEL] --annotations dev.json`.
+"""
 OTHERS = """\
 | network | pictures | PCK@0.2 / @0.5 |
 |---|---|---|

@@ -316,6 +316,7 @@ def worth() -> list[Row]:
         few("10", "ours", own, PAIR, "ours_10"),
         with_more("b, both", use, "both", PAIR),
         few("10", "both", use, PAIR, "both_10"),
+        with_more("b, heavy's maps, published", {**use, **PUBLISHED}, "heavy", (0,)),
         # Would as much time on the labels alone serve as well?
         Row("b, none, twice the steps", {**shared, "epochs": 2 * shared["epochs"]}, test="val"),
         few("10", "none, twice the steps", {"epochs": 2 * settings["epochs"]["10"]}, (0,), None),
