@@ -41,6 +41,7 @@ WORTH = {
     "all labels": {
         "labels alone": "final kl",
         "labels alone, twice the steps": "b, none, twice the steps",
+        "heatmap student, twice the steps": "b, heatmap, twice the steps",
         "heavy's maps on the labelled pictures": "a, heavy's maps",
         "+ unlabelled, heavy's maps": "b, heavy's maps",
         "+ unlabelled, heavy's maps by the published loss": "b, heavy's maps, published",
@@ -82,6 +83,7 @@ FURTHER = (
     ("published - ours, by the teacher", "b, heavy's maps, published", "b, heavy's maps"),
     ("teacher - twice the steps on labels alone", "b, heavy's maps", "b, none, twice the steps"),
     ("the same, 10 %", "10 % labels, heavy's maps", "10 % labels, none, twice the steps"),
+    ("best - heatmap student of twice the steps", "b, heavy's maps", "b, heatmap, twice the steps"),
     ("maps - coordinates, all labels", "b, heavy's maps", "b, heavy's coordinates"),
     ("maps - coordinates, 10 %", "10 % labels, heavy's maps", "10 % labels, heavy's coordinates"),
     ("heavy and ours - heavy, all labels", "b, both", "b, heavy's maps"),

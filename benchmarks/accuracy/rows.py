@@ -295,6 +295,7 @@ def worth() -> list[Row]:
     own = {"teacher_gate": 0.2}
     # Our networks' peaks are lower: so the mean teaches as many joints as heavy does from .5 on.
     mean = {**use, "teacher_gate": 0.3}
+    twice = {"epochs": 2 * shared["epochs"]}
     free = {"labels": "ignored", "teacher": None}
     return [
         with_more("b, heavy's maps", use, "heavy", MORE_SEEDS),
@@ -320,7 +321,12 @@ def worth() -> list[Row]:
         few("10", "both", mean, PAIR, "both_10"),
         with_more("b, heavy's maps, published", {**use, **PUBLISHED}, "heavy", (0,)),
         # Would as much time on the labels alone serve as well?
-        Row("b, none, twice the steps", {**shared, "epochs": 2 * shared["epochs"]}, test="val"),
+        Row("b, none, twice the steps", {**shared, **twice}, test="val"),
+        Row(
+            "b, heatmap, twice the steps",
+            {**shared, **HEATMAP, **settings["heatmap"], **twice},
+            test="val",
+        ),
         few("10", "none, twice the steps", {"epochs": 2 * settings["epochs"]["10"]}, (0,), None),
     ]
 
