@@ -152,6 +152,8 @@ def _values(found: Results, plots_at: str) -> dict[str, Any]:
         "losses": _losses(found),
         "worth": _worth(found),
         "by_teacher": _by_teacher(found),
+        "time_alone": between(found, "b, none, twice the steps", "final kl", "PCK@0.2"),
+        "same_time": between(found, "b, heavy's maps", "b, none, twice the steps", "PCK@0.2"),
         "decodings": _decodings(found),
         "starts": _starts(found),
         "rates": _rates(found),
