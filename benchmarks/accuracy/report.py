@@ -153,6 +153,8 @@ def _values(found: Results, plots_at: str) -> dict[str, Any]:
         "worth": _worth(found),
         "by_teacher": _by_teacher(found),
         "time_alone": between(found, "b, none, twice the steps", "final kl", "PCK@0.2"),
+        "heatmap_time": between(found, "b, heavy's maps", "b, heatmap, twice the steps", "PCK@0.2"),
+        "heatmap_time_auc": between(found, "b, heavy's maps", "b, heatmap, twice the steps", "AUC"),
         "same_time": between(found, "b, heavy's maps", "b, none, twice the steps", "PCK@0.2"),
         "decodings": _decodings(found),
         "starts": _starts(found),
