@@ -55,7 +55,7 @@ def teach_persons(
         "floor": floor,
     }
     if others:
-        # As many digests as teachers, in their order.
+        # Not said of one alone, so that its folder stays the one it was.
         settings["others"] = [network.digest for network in others]
 
     def look(positions: Sequence[int]) -> Iterator[Records]:

@@ -63,7 +63,7 @@ class Assessment:
             with suppress(Terminated):
                 own = predict(model, self.decoder, loader, processes.device, stop.check)
         shares = processes.gather(own)[:busy]
-        if None in shares:
+        if any(share is None for share in shares):
             stop.end()
         order = np.argsort(np.concatenate([np.arange(rank, persons, busy) for rank in range(busy)]))
         return Predictions(*(np.concatenate(parts)[order] for parts in zip(*shares, strict=True)))
